@@ -1,0 +1,2 @@
+//! StorPort, SRB and SCSI declarations, layout-asserted
+#![no_std]

@@ -1,0 +1,2 @@
+//! Xen block frontend: connection, rings, segments, resubmission
+#![no_std]

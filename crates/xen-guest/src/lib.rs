@@ -1,0 +1,2 @@
+//! A guest's side of Xen's services
+#![no_std]

@@ -1,0 +1,2 @@
+//! The query interfaces between xenbus.sys and its children
+#![no_std]

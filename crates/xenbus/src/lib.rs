@@ -1,0 +1,2 @@
+//! The Xen bus driver: xenbus.sys
+#![no_std]

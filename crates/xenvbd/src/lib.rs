@@ -1,0 +1,2 @@
+//! The Xen block miniport: xenvbd.sys
+#![no_std]

@@ -1,0 +1,2 @@
+//! Runs commands in the lab's dom0.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Facts about Windows' exports: module, first version, IRQL
+#![no_std]

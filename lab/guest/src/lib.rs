@@ -1,0 +1,2 @@
+//! The NT executive as a bare-metal HVM guest
+#![no_std]

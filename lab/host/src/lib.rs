@@ -1,0 +1,1 @@
+//! Real Xen in QEMU: dom0, disks, plans.

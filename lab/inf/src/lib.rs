@@ -1,0 +1,2 @@
+//! INF files: parsing, and what setup would write
+#![no_std]

@@ -1,0 +1,2 @@
+//! An NT executive for running drivers without Windows
+#![no_std]

@@ -1,0 +1,2 @@
+//! What the lab's host and guest say to each other
+#![no_std]

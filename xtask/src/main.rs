@@ -1,0 +1,2 @@
+//! One command line for building, checking, running and testing.
+fn main() {}
