@@ -1,0 +1,191 @@
+//! Names that Windows knows a child device by, as UTF-16 in buffers of the caller's choosing.
+
+use core::fmt::{self, Write};
+
+use crate::revision::{REVISIONS, Revision};
+
+/// Longest class name. Xen's own are at most five characters long.
+pub const MAX_CLASS: usize = 16;
+
+/// Units that suffice for every string of this module: Windows takes ids of up to 200 characters, the
+/// list of hardware ids has one a revision and the class-independent one.
+pub const MAX_UNITS: usize = 512;
+
+/// What goes before the class in every id: two characters of the vendor and the PCI device id of the
+/// platform device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vendor {
+    /// `XP` for the Xen Project; `XS` and `XN` are taken by Citrix and XCP-ng.
+    pub prefix: [u8; 2],
+    /// PCI device id of the platform device: 0001, 0002, or a vendor's own such as C000.
+    pub device: u16,
+}
+
+/// A device class as xenstore names it below `device/`, in upper case.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Class {
+    bytes: [u8; MAX_CLASS],
+    length: usize,
+}
+
+impl Class {
+    /// Takes a name from xenstore or from the registry; `None` if it is empty, too long, or has
+    /// anything but ASCII letters, digits, `-` and `_`, which might be illegal in a device id.
+    pub fn new(name: &[u8]) -> Option<Self> {
+        let valid = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if name.is_empty() || !name.iter().all(valid) {
+            return None;
+        }
+        let mut bytes = [0; MAX_CLASS];
+        bytes.get_mut(..name.len())?.copy_from_slice(name);
+        bytes.make_ascii_uppercase();
+        Some(Self {
+            bytes,
+            length: name.len(),
+        })
+    }
+
+    /// Like [`Class::new`] for UTF-16, as the registry has it.
+    pub fn from_utf16(name: &[u16]) -> Option<Self> {
+        let mut bytes = [0; MAX_CLASS];
+        let bytes = bytes.get_mut(..name.len())?;
+        for (byte, unit) in bytes.iter_mut().zip(name) {
+            *byte = u8::try_from(*unit).ok()?;
+        }
+        Self::new(bytes)
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        let bytes = self.bytes.get(..self.length).unwrap_or_default();
+        core::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A UTF-16 string of at most `N` units on the stack.
+#[derive(Clone)]
+pub struct Wide<const N: usize = MAX_UNITS> {
+    units: [u16; N],
+    length: usize,
+}
+
+impl<const N: usize> Default for Wide<N> {
+    fn default() -> Self {
+        Self {
+            units: [0; N],
+            length: 0,
+        }
+    }
+}
+
+impl<const N: usize> Wide<N> {
+    /// The units written so far.
+    pub fn as_units(&self) -> &[u16] {
+        self.units.get(..self.length).unwrap_or_default()
+    }
+
+    /// Ends a string in a list.
+    ///
+    /// # Errors
+    /// The buffer is full.
+    pub fn end(&mut self) -> fmt::Result {
+        self.write_char('\0')
+    }
+}
+
+impl<const N: usize> Write for Wide<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for unit in text.encode_utf16() {
+            *self.units.get_mut(self.length).ok_or(fmt::Error)? = unit;
+            self.length += 1;
+        }
+        Ok(())
+    }
+}
+
+fn prefix(vendor: &Vendor) -> Result<&str, fmt::Error> {
+    core::str::from_utf8(&vendor.prefix).map_err(|_| fmt::Error)
+}
+
+/// `XENBUS\VEN_XP&DEV_VBD`, NUL-terminated. It has no PCI device id, so that the instance path, and with it
+/// the way to the boot disk, survives a change of the platform device.
+///
+/// # Errors
+/// The buffer is full, or the prefix is not ASCII.
+pub fn device_id<const N: usize>(vendor: &Vendor, class: &Class) -> Result<Wide<N>, fmt::Error> {
+    let mut text = Wide::default();
+    write!(text, "XENBUS\\VEN_{}&DEV_{class}", prefix(vendor)?)?;
+    text.end()?;
+    Ok(text)
+}
+
+/// `_`, NUL-terminated: there is one child a class.
+///
+/// # Errors
+/// The buffer is full.
+pub fn instance_id<const N: usize>() -> Result<Wide<N>, fmt::Error> {
+    let mut text = Wide::default();
+    text.write_str("_")?;
+    text.end()?;
+    Ok(text)
+}
+
+/// `XENBUS\VEN_XP0001&DEV_VBD&REV_0900000B` for each revision that `served` holds for, newest first, then
+/// `XENCLASS`; each NUL-terminated, the list ended by another NUL. Hardware and compatible ids are the same.
+///
+/// # Errors
+/// The buffer is full, or the prefix is not ASCII.
+pub fn hardware_ids<const N: usize>(
+    vendor: &Vendor,
+    class: &Class,
+    served: impl Fn(&Revision) -> bool,
+) -> Result<Wide<N>, fmt::Error> {
+    let mut text = Wide::default();
+    let (prefix, device) = (prefix(vendor)?, vendor.device);
+    for revision in REVISIONS.iter().rev().filter(|revision| served(revision)) {
+        let number = revision.number;
+        write!(
+            text,
+            "XENBUS\\VEN_{prefix}{device:04X}&DEV_{class}&REV_{number:08X}"
+        )?;
+        text.end()?;
+    }
+    text.write_str("XENCLASS")?;
+    text.end()?;
+    text.end()?;
+    Ok(text)
+}
+
+/// The text shown to users, "Xen Project XENBUS VBD", NUL-terminated.
+///
+/// # Errors
+/// The buffer is full.
+pub fn description<const N: usize>(vendor: &str, class: &Class) -> Result<Wide<N>, fmt::Error> {
+    let mut text = Wide::default();
+    write!(text, "{vendor} XENBUS {class}")?;
+    text.end()?;
+    Ok(text)
+}
+
+/// The location shown to users: the class, NUL-terminated.
+///
+/// # Errors
+/// The buffer is full.
+pub fn location<const N: usize>(class: &Class) -> Result<Wide<N>, fmt::Error> {
+    let mut text = Wide::default();
+    write!(text, "{class}")?;
+    text.end()?;
+    Ok(text)
+}
