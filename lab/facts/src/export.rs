@@ -24,6 +24,10 @@ pub enum Kind {
 
 /// A version of Windows, oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(
+    clippy::enum_variant_names,
+    reason = "a version's name starts with the product's"
+)]
 pub enum Windows {
     /// Windows 7.
     Windows7,

@@ -104,7 +104,6 @@ pub fn function(name: &str) -> Option<&'static Function> {
 mod tests {
     use super::row::{RowError, parse};
     use super::*;
-    use std::prelude::rust_2024::*;
 
     fn row(name: &str) -> &'static Function {
         function(name).unwrap_or_else(|| panic!("{name} has no row"))
@@ -177,6 +176,19 @@ mod tests {
             true
         });
         assert!(paged.is_some_and(|range| !range.contains(DISPATCH_LEVEL)));
+    }
+
+    #[test]
+    fn a_row_is_read_column_by_column() {
+        let row = parse("Name\thal\tdata\t1607\tAPC..12\tmingw");
+        let row = row.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((row.name, row.irql), ("Name", "APC..12"));
+        assert_eq!((row.module, row.kind), (Module::Hal, Kind::Data));
+        assert_eq!(row.since, Windows::Windows10_1607);
+        assert_eq!(
+            row.contract,
+            Contract::Within(IrqlRange { min: 1, max: 12 })
+        );
     }
 
     #[test]
