@@ -1,0 +1,3 @@
+//! What xenbus.sys decides, apart from Windows.
+#![no_std]
+#![forbid(unsafe_code)]
