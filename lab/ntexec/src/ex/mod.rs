@@ -1,0 +1,1 @@
+//! Executive support: pool, lookaside lists, fast mutexes, resources, callbacks.

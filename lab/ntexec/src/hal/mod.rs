@@ -1,0 +1,1 @@
+//! What the machine calls: start, interrupts, exceptions.

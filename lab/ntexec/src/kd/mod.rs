@@ -1,0 +1,1 @@
+//! Output, modules, unwinding, bug checks.

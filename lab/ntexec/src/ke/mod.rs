@@ -1,0 +1,1 @@
+//! The kernel: IRQL, locks, threads, waits, DPCs, timers, interrupts, processors.

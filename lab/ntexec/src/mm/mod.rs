@@ -1,0 +1,1 @@
+//! Memory: physical pages, kernel mappings, MDLs.
