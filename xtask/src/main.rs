@@ -1,2 +1,54 @@
-//! One command line for building, checking, running and testing.
-fn main() {}
+//! One command line for building, checking, running and testing: `cargo xtask --help`.
+
+mod drivers;
+mod guest;
+mod run;
+mod toolchain;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about, version)]
+enum Command {
+    /// Build the Windows drivers: DIR/{xenbus,xenvbd}.{sys,pdb,inf}
+    Build(drivers::Args),
+    /// Build the lab's guest, the NT executive as a bare-metal kernel
+    BuildGuest(guest::Args),
+    /// Run clippy over the drivers, for their own target
+    ClippyDrivers(drivers::Scope),
+    /// Run clippy over the lab's guest, for its own target
+    ClippyGuest(guest::Args),
+}
+
+fn main() -> ExitCode {
+    let command = match Command::try_parse() {
+        Ok(command) => command,
+        Err(error) => {
+            let is_error = error.use_stderr();
+            // Nothing sensible is left to do if this cannot be printed.
+            let _ = error.print();
+            return if is_error {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match execute(command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Build(args) => drivers::build(&args).map(|_| ExitCode::SUCCESS),
+        Command::BuildGuest(args) => guest::build(&args).map(|_| ExitCode::SUCCESS),
+        Command::ClippyDrivers(scope) => drivers::clippy(&scope).map(|()| ExitCode::SUCCESS),
+        Command::ClippyGuest(args) => guest::clippy(&args).map(|()| ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,132 @@
+//! `cargo xtask build` and `clippy-drivers`: the Windows drivers.
+
+use crate::run;
+use crate::toolchain::{DRIVER_TARGET, Toolchain};
+use anyhow::{Context as _, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The drivers, by the names of their crates and images.
+pub const DRIVERS: &[&str] = &["xenbus", "xenvbd"];
+
+/// What to build and where to put it.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Args {
+    /// Folder for the .sys, .pdb and .inf files [default: target/drivers]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub scope: Scope,
+}
+
+/// Which drivers, and cargo's own folder.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Scope {
+    /// Only this driver (may be given more than once)
+    #[arg(long = "crate", value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(DRIVERS))]
+    pub crates: Vec<String>,
+    /// cargo's folder for what it makes; must lie in the workspace [default: target/cross]
+    #[arg(long, value_name = "DIR")]
+    pub target_dir: Option<PathBuf>,
+}
+
+impl Scope {
+    fn crates(&self) -> Vec<&str> {
+        let all = self.crates.is_empty();
+        DRIVERS
+            .iter()
+            .copied()
+            .filter(|name| all || self.crates.iter().any(|wanted| wanted == name))
+            .collect()
+    }
+
+    /// cargo's folder. wdk-build finds the workspace by walking up from it.
+    fn target_dir(&self) -> anyhow::Result<PathBuf> {
+        let workspace = run::workspace();
+        let folder = workspace.join(
+            self.target_dir
+                .as_deref()
+                .unwrap_or(Path::new("target/cross")),
+        );
+        ensure!(
+            folder.starts_with(workspace),
+            "{} must lie in {}: wdk-build looks for the workspace above it",
+            folder.display(),
+            workspace.display()
+        );
+        Ok(folder)
+    }
+}
+
+/// Builds drivers and returns the folder that has them.
+///
+/// # Errors
+/// If the tool chain cannot be had or a build fails.
+pub fn build(args: &Args) -> anyhow::Result<PathBuf> {
+    let crates = args.scope.crates();
+    let target_dir = args.scope.target_dir()?;
+    let out = match &args.out {
+        Some(out) => std::path::absolute(out)?,
+        None => run::workspace().join("target/drivers"),
+    };
+    let title = format!("building {}", crates.join(", "));
+    eprintln!("{title}");
+    let toolchain = Toolchain::provide()?;
+    let mut command = toolchain.driver_cargo("build", &target_dir)?;
+    command.arg("--release");
+    for name in &crates {
+        command.args(["--package", name]);
+    }
+    let time = run::step(&title, &mut command)?;
+    let built = target_dir.join(DRIVER_TARGET).join("release");
+    fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+    for name in &crates {
+        install(&built, name, &out)?;
+    }
+    eprintln!(
+        "built {} in {:.1} s: {}",
+        crates.join(", "),
+        time.as_secs_f64(),
+        out.display()
+    );
+    Ok(out)
+}
+
+/// Puts a driver's three files into a folder.
+fn install(built: &Path, name: &str, out: &Path) -> anyhow::Result<()> {
+    let inf = run::workspace().join("inf").join(format!("{name}.inf"));
+    for (from, suffix) in [
+        (built.join(format!("{name}.dll")), "sys"),
+        (built.join(format!("{name}.pdb")), "pdb"),
+        (inf, "inf"),
+    ] {
+        let to = out.join(format!("{name}.{suffix}"));
+        replace(&from, &to)
+            .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    }
+    Ok(())
+}
+
+/// Copies a file so that the new name is there as a whole or not at all.
+fn replace(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let folder = to.parent().context("a file lies in a folder")?;
+    let mut new = tempfile::NamedTempFile::new_in(folder)?;
+    std::io::copy(&mut fs::File::open(from)?, &mut new)?;
+    fs::set_permissions(new.path(), fs::metadata(from)?.permissions())?;
+    new.persist(to)?;
+    Ok(())
+}
+
+/// Runs clippy over the drivers for their own target; a warning fails.
+///
+/// # Errors
+/// If the tool chain cannot be had or clippy finds something.
+pub fn clippy(scope: &Scope) -> anyhow::Result<()> {
+    let toolchain = Toolchain::provide()?;
+    let mut command = toolchain.driver_cargo("clippy", &scope.target_dir()?)?;
+    for name in scope.crates() {
+        command.args(["--package", name]);
+    }
+    command.args(["--release", "--", "-D", "warnings"]);
+    run::step("clippy of the drivers", &mut command).map(drop)
+}

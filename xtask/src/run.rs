@@ -1,0 +1,141 @@
+//! Running a long command: its output goes into a log, the person who waits sees how it goes, and a failure shows the
+//! command, the end of its output and where the whole log is.
+
+use anyhow::{Context as _, bail};
+use lab_host::command;
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often a step that takes long says what it is doing.
+const REPORT_EVERY: Duration = Duration::from_secs(15);
+/// How often the process is looked at.
+const POLL: Duration = Duration::from_millis(50);
+/// How much of a log's end is read to find its last lines.
+const TAIL: u64 = 16 * 1024;
+
+/// The root folder of this workspace.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask's folder lies in the workspace")
+}
+
+/// The folder where logs go.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn log_folder() -> anyhow::Result<PathBuf> {
+    let folder = workspace().join("target/logs");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// Runs `command` to its end as the step `title`, which also names the log.
+///
+/// # Errors
+/// If it cannot be started or does not succeed.
+pub fn step(title: &str, command: &mut Command) -> anyhow::Result<Duration> {
+    let log = log_folder()?.join(format!("{}.log", file_name(title)));
+    let shown = command::display(command);
+    let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+    command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file);
+    let start = Instant::now();
+    let status =
+        wait(title, command, &log, start).with_context(|| format!("cannot run {shown}"))?;
+    if !status.success() {
+        bail!(
+            "{title}: failed ({status})\n  command: {shown}\n--- the end of its output\n{}\n--- the whole log: {}",
+            command::end_of(&tail(&log)?),
+            log.display()
+        );
+    }
+    Ok(start.elapsed())
+}
+
+/// Waits for the command, with a line now and then.
+fn wait(
+    title: &str,
+    command: &mut Command,
+    log: &Path,
+    start: Instant,
+) -> anyhow::Result<ExitStatus> {
+    let mut child = command.spawn()?;
+    let mut reported = start;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if reported.elapsed() >= REPORT_EVERY {
+            reported = Instant::now();
+            let text = tail(log).unwrap_or_default();
+            let line = text.lines().map(str::trim).rfind(|line| !line.is_empty());
+            eprintln!(
+                "  {title}, {} s: {}",
+                start.elapsed().as_secs(),
+                line.unwrap_or("running")
+            );
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// The end of a log.
+fn tail(log: &Path) -> anyhow::Result<String> {
+    let mut file = File::open(log)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A title as a file's name.
+fn file_name(title: &str) -> String {
+    title
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '.' {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_step_shows_the_command_the_end_of_its_output_and_the_log() {
+        let error = step(
+            "test of a failing step",
+            Command::new("sh").args(["-c", "seq 9999; exit 7"]),
+        )
+        .expect_err("exit 7 is a failure")
+        .to_string();
+        assert!(error.contains("sh -c 'seq 9999; exit 7'"), "{error}");
+        assert!(error.contains("exit status: 7"), "{error}");
+        assert!(error.contains("\n9999\n"), "{error}");
+        assert!(error.contains("test-of-a-failing-step.log"), "{error}");
+        assert!(!error.contains("\n5000\n"), "{error}");
+    }
+
+    #[test]
+    fn a_command_that_does_not_exist_is_named() {
+        let error = step("test of no command", &mut Command::new("/no/such/program"))
+            .expect_err("no program");
+        assert!(
+            format!("{error:#}").contains("/no/such/program"),
+            "{error:#}"
+        );
+    }
+}
