@@ -1,0 +1,7 @@
+//! The run-time library: strings, formatted output, time, versions.
+
+pub mod crt;
+pub mod debug;
+pub mod misc;
+pub mod printf;
+pub mod strings;
