@@ -23,10 +23,10 @@ impl std::fmt::Display for Windows {
 
 /// The Models sections that fit this Windows: for each vendor the one with the highest version that is not newer,
 /// by name and with its entries.
-pub(crate) fn sections<'a>(
-    document: &'a Document,
+pub(crate) fn sections(
+    document: &Document,
     windows: Windows,
-) -> Result<Vec<(String, &'a [Line])>, Error> {
+) -> Result<Vec<(String, &[Line])>, Error> {
     let mut sections = Vec::new();
     for vendor in document.required("Manufacturer", 0)? {
         let base = vendor.value(0);
