@@ -1,0 +1,475 @@
+//! SRBs in both forms behind one view, and the blocks that the executive makes itself.
+
+use core::ffi::c_void;
+
+use crate::nt::scsi::*;
+use crate::nt::storport::{STOR_ADDR_BTL8_ADDRESS_LENGTH, STOR_ADDRESS_TYPE_BTL8, StorAddrBtl8};
+
+/// Path, target and LUN of a unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Address {
+    /// Path
+    pub path: u8,
+    /// Target
+    pub target: u8,
+    /// Logical unit
+    pub lun: u8,
+}
+
+/// An SRB of either form. The pointer is that of the form's common head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Srb(pub *mut ScsiRequestBlock);
+
+macro_rules! field {
+    ($(#[$doc:meta])* $get:ident, $set:ident, $legacy:ident, $extended:ident, $ty:ty) => {
+        $(#[$doc])*
+        pub fn $get(self) -> $ty {
+            // SAFETY: the view stands on an SRB that is alive, by the contract of `Srb::new`.
+            unsafe { if self.is_extended() { (*self.ex()).$extended.cast_into() } else { (*self.0).$legacy.cast_into() } }
+        }
+        $(#[$doc])*
+        pub fn $set(self, value: $ty) {
+            // SAFETY: as above.
+            unsafe {
+                if self.is_extended() {
+                    (*self.ex()).$extended = value.cast_into();
+                } else {
+                    (*self.0).$legacy = value.cast_into();
+                }
+            }
+        }
+    };
+}
+
+/// Integer and pointer conversions between the two forms' fields, which differ in width only.
+trait CastInto<T> {
+    fn cast_into(self) -> T;
+}
+impl CastInto<u32> for u32 {
+    fn cast_into(self) -> u32 {
+        self
+    }
+}
+impl CastInto<*mut c_void> for *mut c_void {
+    fn cast_into(self) -> *mut c_void {
+        self
+    }
+}
+
+impl Srb {
+    /// A view of the SRB at `srb`.
+    ///
+    /// # Safety
+    /// It must be a valid SRB of either form for as long as the view is used.
+    pub unsafe fn new(srb: *mut c_void) -> Self {
+        Self(srb.cast())
+    }
+
+    fn ex(self) -> *mut StorageRequestBlock {
+        self.0.cast()
+    }
+
+    /// True for a STORAGE_REQUEST_BLOCK.
+    pub fn is_extended(self) -> bool {
+        // SAFETY: both forms have Function at offset 2.
+        unsafe { (*self.0).function == SRB_FUNCTION_STORAGE_REQUEST_BLOCK }
+    }
+
+    /// The SRB's function (of either form).
+    pub fn function(self) -> u8 {
+        // SAFETY: see `new`.
+        unsafe { if self.is_extended() { (*self.ex()).srb_function as u8 } else { (*self.0).function } }
+    }
+
+    /// SrbStatus with its flags.
+    pub fn status(self) -> u8 {
+        // SAFETY: both forms have SrbStatus at offset 3.
+        unsafe { (*self.0).srb_status }
+    }
+
+    /// Sets SrbStatus.
+    pub fn set_status(self, status: u8) {
+        // SAFETY: both forms have SrbStatus at offset 3.
+        unsafe { (*self.0).srb_status = status }
+    }
+
+    field!(/// SrbFlags
+        flags, set_flags, srb_flags, srb_flags, u32);
+    field!(/// DataTransferLength in bytes
+        length, set_length, data_transfer_length, data_transfer_length, u32);
+    field!(/// TimeOutValue in seconds
+        timeout, set_timeout, time_out_value, time_out_value, u32);
+    field!(/// DataBuffer
+        data, set_data, data_buffer, data_buffer, *mut c_void);
+    field!(/// OriginalRequest: the IRP
+        original, set_original, original_request, original_request, *mut c_void);
+    field!(/// The SRB extension (MiniportContext in the extended form)
+        extension, set_extension, srb_extension, miniport_context, *mut c_void);
+
+    /// The first SRBEX data block of the extended form, as a pointer and its type.
+    fn ex_data(self) -> Option<(*mut u8, u32)> {
+        // SAFETY: see `new`; offsets are checked against the SRB's own length.
+        unsafe {
+            let ex = self.ex();
+            let offset = (*ex).srb_ex_data_offset[0];
+            if (*ex).num_srb_ex_data == 0 || offset < 128 || offset.saturating_add(8) > (*ex).srb_length {
+                return None;
+            }
+            let data = ex.cast::<u8>().add(offset as usize);
+            Some((data, data.cast::<u32>().read()))
+        }
+    }
+
+    fn cdb16(self) -> Option<*mut SrbExDataScsiCdb16> {
+        match self.ex_data()? {
+            (data, SRBEX_DATA_TYPE_SCSI_CDB16 | SRBEX_DATA_TYPE_SCSI_CDB32) => Some(data.cast()),
+            _ => None,
+        }
+    }
+
+    /// The command and its length; `None` if the SRB carries none.
+    pub fn cdb(self) -> Option<([u8; 16], u8)> {
+        if self.function() != SRB_FUNCTION_EXECUTE_SCSI {
+            return None;
+        }
+        // SAFETY: see `new`.
+        unsafe {
+            if self.is_extended() {
+                self.cdb16().map(|data| ((*data).cdb, (*data).cdb_length))
+            } else {
+                Some(((*self.0).cdb, (*self.0).cdb_length))
+            }
+        }
+    }
+
+    /// ScsiStatus.
+    pub fn scsi_status(self) -> u8 {
+        // SAFETY: see `new`.
+        unsafe {
+            if self.is_extended() { self.cdb16().map_or(0, |data| (*data).scsi_status) } else { (*self.0).scsi_status }
+        }
+    }
+
+    /// Sets ScsiStatus.
+    pub fn set_scsi_status(self, status: u8) {
+        // SAFETY: see `new`.
+        unsafe {
+            if !self.is_extended() {
+                (*self.0).scsi_status = status;
+            } else if let Some(data) = self.cdb16() {
+                (*data).scsi_status = status;
+            }
+        }
+    }
+
+    /// The sense buffer and its length.
+    pub fn sense(self) -> (*mut c_void, u8) {
+        // SAFETY: see `new`.
+        unsafe {
+            if self.is_extended() {
+                self.cdb16().map_or((core::ptr::null_mut(), 0), |data| {
+                    ((*data).sense_info_buffer, (*data).sense_info_buffer_length)
+                })
+            } else {
+                ((*self.0).sense_info_buffer, (*self.0).sense_info_buffer_length)
+            }
+        }
+    }
+
+    /// Sets the sense buffer and its length.
+    pub fn set_sense(self, buffer: *mut c_void, length: u8) {
+        // SAFETY: see `new`.
+        unsafe {
+            if !self.is_extended() {
+                (*self.0).sense_info_buffer = buffer;
+                (*self.0).sense_info_buffer_length = length;
+            } else if let Some(data) = self.cdb16() {
+                (*data).sense_info_buffer = buffer;
+                (*data).sense_info_buffer_length = length;
+            }
+        }
+    }
+
+    /// A copy of the sense data, if the status says that it is valid.
+    pub fn sense_data(self) -> Option<alloc::vec::Vec<u8>> {
+        let (buffer, length) = self.sense();
+        if self.status() & SRB_STATUS_AUTOSENSE_VALID == 0 || buffer.is_null() {
+            return None;
+        }
+        // SAFETY: whoever made the SRB gave a buffer of at least the length that it holds.
+        Some(unsafe { core::slice::from_raw_parts(buffer.cast::<u8>(), usize::from(length)) }.to_vec())
+    }
+
+    /// Sets path, target and LUN, as the port driver does before it hands an SRB out.
+    pub fn set_address(self, address: Address) {
+        // SAFETY: see `new`; the address lies inside the SRB by its own length.
+        unsafe {
+            if !self.is_extended() {
+                ((*self.0).path_id, (*self.0).target_id, (*self.0).lun) = (address.path, address.target, address.lun);
+                return;
+            }
+            let ex = self.ex();
+            let offset = (*ex).address_offset;
+            if offset >= 128 && offset.saturating_add(16) <= (*ex).srb_length {
+                ex.cast::<u8>().add(offset as usize).cast::<StorAddrBtl8>().write(btl8(address));
+            }
+        }
+    }
+
+    /// Sets QueueTag or RequestTag.
+    pub fn set_tag(self, tag: u32) {
+        // SAFETY: see `new`.
+        unsafe {
+            if self.is_extended() {
+                (*self.ex()).request_tag = tag;
+            } else {
+                (*self.0).queue_tag = tag as u8;
+            }
+        }
+    }
+
+    /// PnPAction, if it is a PNP SRB.
+    pub fn pnp_action(self) -> Option<u32> {
+        if self.function() != SRB_FUNCTION_PNP {
+            return None;
+        }
+        // SAFETY: see `new`.
+        unsafe {
+            if self.is_extended() {
+                match self.ex_data()? {
+                    (data, SRBEX_DATA_TYPE_PNP) => Some((*data.cast::<SrbExDataPnp>()).pnp_action),
+                    _ => None,
+                }
+            } else {
+                Some((*self.0.cast::<ScsiPnpRequestBlock>()).pnp_action)
+            }
+        }
+    }
+}
+
+/// An address as STOR_ADDR_BTL8.
+pub fn btl8(address: Address) -> StorAddrBtl8 {
+    StorAddrBtl8 {
+        kind: STOR_ADDRESS_TYPE_BTL8,
+        port: 0,
+        address_length: STOR_ADDR_BTL8_ADDRESS_LENGTH,
+        path: address.path,
+        target: address.target,
+        lun: address.lun,
+        reserved: 0,
+        padding: 0,
+    }
+}
+
+/// Memory for an SRB of either form with one data block and its sense buffer.
+#[repr(C, align(16))]
+pub struct SrbBlock {
+    head: [u8; 128],
+    address: StorAddrBtl8,
+    data: [u64; 5],
+    /// Sense data as the miniport wrote it
+    pub sense: [u8; 255],
+}
+const DATA_OFFSET: u32 = 144;
+const _: () = assert!(core::mem::offset_of!(SrbBlock, data) == DATA_OFFSET as usize);
+const BLOCK_LENGTH: u32 = DATA_OFFSET + 40;
+
+impl SrbBlock {
+    /// A zeroed block.
+    pub const fn zeroed() -> Self {
+        Self { head: [0; 128], address: StorAddrBtl8 { kind: 0, port: 0, address_length: 0, path: 0, target: 0, lun: 0, reserved: 0, padding: 0 }, data: [0; 5], sense: [0; 255] }
+    }
+
+    /// The view.
+    pub fn srb(&mut self) -> Srb {
+        Srb(core::ptr::from_mut(self).cast())
+    }
+
+    /// Sets the block up anew for `function`, in the form that the adapter takes.
+    pub fn prepare(&mut self, extended: bool, function: u8, timeout: u32) -> Srb {
+        *self = Self::zeroed();
+        let sense = core::ptr::from_mut(&mut self.sense).cast::<c_void>();
+        let srb = self.srb();
+        // SAFETY: the block is large enough for either form.
+        unsafe {
+            if extended {
+                let ex = srb.ex();
+                (*ex).length = 128;
+                (*ex).function = SRB_FUNCTION_STORAGE_REQUEST_BLOCK;
+                (*ex).signature = SRB_SIGNATURE;
+                (*ex).version = STORAGE_REQUEST_BLOCK_VERSION_1;
+                (*ex).srb_length = BLOCK_LENGTH;
+                (*ex).srb_function = u32::from(function);
+                (*ex).address_offset = 128;
+                let kind = match function {
+                    SRB_FUNCTION_EXECUTE_SCSI => Some((SRBEX_DATA_TYPE_SCSI_CDB16, SRBEX_DATA_SCSI_CDB16_LENGTH)),
+                    SRB_FUNCTION_PNP => Some((SRBEX_DATA_TYPE_PNP, SRBEX_DATA_PNP_LENGTH)),
+                    SRB_FUNCTION_POWER => Some((SRBEX_DATA_TYPE_POWER, SRBEX_DATA_POWER_LENGTH)),
+                    _ => None,
+                };
+                if let Some((kind, length)) = kind {
+                    (*ex).num_srb_ex_data = 1;
+                    (*ex).srb_ex_data_offset[0] = DATA_OFFSET;
+                    let data = ex.cast::<u8>().add(DATA_OFFSET as usize).cast::<u32>();
+                    data.write(kind);
+                    data.add(1).write(length);
+                }
+            } else {
+                (*srb.0).length = 88;
+                (*srb.0).function = function;
+            }
+        }
+        srb.set_timeout(timeout);
+        if function == SRB_FUNCTION_EXECUTE_SCSI {
+            srb.set_sense(sense, 255);
+        }
+        srb
+    }
+
+    /// Puts a command in.
+    pub fn set_cdb(&mut self, cdb: &[u8; 16], length: u8) {
+        let srb = self.srb();
+        // SAFETY: `prepare` laid the block out.
+        unsafe {
+            if srb.is_extended() {
+                if let Some(data) = srb.cdb16() {
+                    (*data).cdb = *cdb;
+                    (*data).cdb_length = length;
+                }
+            } else {
+                (*srb.0).cdb = *cdb;
+                (*srb.0).cdb_length = length;
+            }
+        }
+    }
+
+    /// Makes a PNP SRB's action and flags.
+    pub fn set_pnp(&mut self, action: u32, adapter: bool) {
+        let srb = self.srb();
+        let flags = if adapter { SRB_PNP_FLAGS_ADAPTER_REQUEST } else { 0 };
+        // SAFETY: `prepare` laid the block out.
+        unsafe {
+            if srb.is_extended() {
+                if let Some((data, SRBEX_DATA_TYPE_PNP)) = srb.ex_data() {
+                    let data = data.cast::<SrbExDataPnp>();
+                    (*data).pnp_action = action;
+                    (*data).srb_pnp_flags = flags;
+                }
+            } else {
+                let pnp = srb.0.cast::<ScsiPnpRequestBlock>();
+                (*pnp).pnp_action = action;
+                (*pnp).srb_pnp_flags = flags;
+            }
+        }
+    }
+
+    /// Makes a POWER SRB's state, action and flags.
+    pub fn set_power(&mut self, state: u32, action: u32, adapter: bool) {
+        let srb = self.srb();
+        let flags = if adapter { SRB_POWER_FLAGS_ADAPTER_REQUEST as u8 } else { 0 };
+        // SAFETY: `prepare` laid the block out.
+        unsafe {
+            if srb.is_extended() {
+                if let Some((data, SRBEX_DATA_TYPE_POWER)) = srb.ex_data() {
+                    let data = data.cast::<SrbExDataPower>();
+                    ((*data).srb_power_flags, (*data).device_power_state, (*data).power_action) = (flags, state, action);
+                }
+            } else {
+                let power = srb.0.cast::<ScsiPowerRequestBlock>();
+                ((*power).srb_power_flags, (*power).device_power_state, (*power).power_action) = (flags, state, action);
+            }
+        }
+    }
+
+    /// Copies a legacy SRB into this block in extended form, for a miniport that takes only that.
+    pub fn translate(&mut self, legacy: Srb) -> Srb {
+        let srb = self.prepare(true, legacy.function(), legacy.timeout());
+        srb.set_flags(legacy.flags());
+        srb.set_length(legacy.length());
+        srb.set_data(legacy.data());
+        srb.set_original(legacy.original());
+        if let Some((cdb, length)) = legacy.cdb() {
+            self.set_cdb(&cdb, length);
+            let (buffer, length) = legacy.sense();
+            srb.set_sense(buffer, length);
+        }
+        srb
+    }
+
+    /// Copies what a miniport answered in this block back to the legacy SRB that it was made from.
+    pub fn translate_back(&mut self, legacy: Srb) {
+        let srb = self.srb();
+        legacy.set_status(srb.status());
+        legacy.set_length(srb.length());
+        if legacy.cdb().is_some() {
+            legacy.set_scsi_status(srb.scsi_status());
+            let (buffer, length) = srb.sense();
+            legacy.set_sense(buffer, length);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CDB: [u8; 16] = [0x28, 0, 0, 0, 0, 9, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+
+    #[test]
+    fn both_forms_give_back_what_was_put_in() {
+        for extended in [false, true] {
+            let mut block = SrbBlock::zeroed();
+            let srb = block.prepare(extended, SRB_FUNCTION_EXECUTE_SCSI, 60);
+            block.set_cdb(&CDB, 10);
+            srb.set_length(512);
+            srb.set_flags(SRB_FLAGS_DATA_IN);
+            srb.set_address(Address { path: 0, target: 4, lun: 1 });
+            srb.set_scsi_status(2);
+            srb.set_status(SRB_STATUS_ERROR | SRB_STATUS_AUTOSENSE_VALID);
+            assert_eq!(srb.is_extended(), extended);
+            assert_eq!(srb.function(), SRB_FUNCTION_EXECUTE_SCSI);
+            assert_eq!(srb.cdb(), Some((CDB, 10)));
+            assert_eq!((srb.length(), srb.timeout(), srb.flags()), (512, 60, SRB_FLAGS_DATA_IN));
+            assert_eq!(srb.scsi_status(), 2);
+            assert_eq!(srb.sense_data().map(|sense| sense.len()), Some(255));
+        }
+    }
+
+    #[test]
+    fn pnp_and_power_requests_have_both_forms() {
+        for extended in [false, true] {
+            let mut block = SrbBlock::zeroed();
+            let srb = block.prepare(extended, SRB_FUNCTION_PNP, 10);
+            block.set_pnp(STOR_QUERY_CAPABILITIES, false);
+            assert_eq!(srb.pnp_action(), Some(STOR_QUERY_CAPABILITIES));
+            assert_eq!(srb.cdb(), None);
+            let srb = block.prepare(extended, SRB_FUNCTION_POWER, 10);
+            block.set_power(4, 1, true);
+            assert_eq!((srb.function(), srb.pnp_action()), (SRB_FUNCTION_POWER, None));
+        }
+    }
+
+    #[test]
+    fn a_legacy_request_is_answered_through_its_translation() {
+        let (mut legacy, mut other) = (SrbBlock::zeroed(), SrbBlock::zeroed());
+        let old = legacy.prepare(false, SRB_FUNCTION_EXECUTE_SCSI, 5);
+        legacy.set_cdb(&CDB, 10);
+        old.set_length(4096);
+        let new = other.translate(old);
+        assert!(new.is_extended());
+        assert_eq!(new.cdb(), Some((CDB, 10)));
+        new.set_status(SRB_STATUS_SUCCESS);
+        new.set_length(2048);
+        other.translate_back(old);
+        assert_eq!((old.status(), old.length()), (SRB_STATUS_SUCCESS, 2048));
+    }
+
+    #[test]
+    fn a_data_offset_outside_the_block_is_not_followed() {
+        let mut block = SrbBlock::zeroed();
+        let srb = block.prepare(true, SRB_FUNCTION_EXECUTE_SCSI, 5);
+        // SAFETY: the block is an extended SRB.
+        unsafe { (*srb.ex()).srb_ex_data_offset[0] = 5000 };
+        assert_eq!(srb.cdb(), None);
+    }
+}
