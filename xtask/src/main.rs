@@ -1,5 +1,6 @@
 //! One command line for building, checking, running and testing: `cargo xtask --help`.
 
+mod check_sys;
 mod drivers;
 mod guest;
 mod run;
@@ -15,6 +16,8 @@ enum Command {
     Build(drivers::Args),
     /// Build the lab's guest, the NT executive as a bare-metal kernel
     BuildGuest(guest::Args),
+    /// Check that Windows would load driver images, on 10 1607 and later and with memory integrity
+    CheckSys(check_sys::Args),
     /// Run clippy over the drivers, for their own target
     ClippyDrivers(drivers::Scope),
     /// Run clippy over the lab's guest, for its own target
@@ -48,6 +51,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Build(args) => drivers::build(&args).map(|_| ExitCode::SUCCESS),
         Command::BuildGuest(args) => guest::build(&args).map(|_| ExitCode::SUCCESS),
+        Command::CheckSys(args) => check_sys::run(&args).map(|()| ExitCode::SUCCESS),
         Command::ClippyDrivers(scope) => drivers::clippy(&scope).map(|()| ExitCode::SUCCESS),
         Command::ClippyGuest(args) => guest::clippy(&args).map(|()| ExitCode::SUCCESS),
     }

@@ -11,7 +11,7 @@ mod vendor;
 use crate::run;
 use anyhow::{Context as _, bail};
 use content_root::Mingw;
-use lab_host::cache;
+use lab_host::{cache, packages};
 pub use llvm::Llvm;
 pub use rustc::Rust;
 use std::ffi::OsString;
@@ -87,22 +87,21 @@ impl Toolchain {
         if let Ok(Found::Complete(toolchain)) = Self::look() {
             return Ok(toolchain);
         }
-        if apt::is_here() && lab_host::packages::is_root()? {
+        // Which LLVM can be had is known only from fresh lists.
+        if apt::is_here() && packages::is_root()? {
             apt::update()?;
         }
         let missing = match Self::look()? {
             Found::Complete(toolchain) => return Ok(toolchain),
             Found::Missing(missing) => missing,
         };
-        let names: Vec<&str> = missing.iter().map(String::as_str).collect();
-        apt::must_be_root(&names)?;
-        apt::install(&names)?;
+        packages::install(&missing)?;
         match Self::look()? {
             Found::Complete(toolchain) => Ok(toolchain),
             Found::Missing(_) => bail!(
                 "{} are installed, but the tool chain is still not complete: /usr/bin/rustc and the library sources \
                  beside it must be of one version",
-                names.join(" ")
+                missing.join(" ")
             ),
         }
     }

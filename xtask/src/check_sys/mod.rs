@@ -1,0 +1,87 @@
+//! `cargo xtask check-sys`: whether Windows would load an image as a driver, on every Windows since 10 1607, with memory
+//! integrity (HVCI), Secure Boot and kernel-mode hardware-enforced stack protection.
+
+mod image;
+mod imports;
+mod rules;
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod tests;
+
+use anyhow::{Context as _, bail};
+use image::Image;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Miniports of StorPort, by the names of their images: they may import from storport.sys.
+const STORPORT_MINIPORTS: &[&str] = &["xenvbd"];
+
+/// Which images to check.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Driver images
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The images are StorPort miniports: they may import from storport.sys (xenvbd always may)
+    #[arg(long)]
+    pub storport: bool,
+}
+
+/// Checks each image and prints a line for each, and one for each broken rule.
+///
+/// # Errors
+/// If a file is no driver or breaks a rule.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let mut broken = 0;
+    for file in &args.files {
+        let report = check(file, args.storport)?;
+        if report.findings.is_empty() {
+            println!(
+                "{}: {} rules kept, {} imports",
+                file.display(),
+                rules::RULES.len(),
+                report.imports
+            );
+        }
+        for finding in &report.findings {
+            println!("{}: {finding}", file.display());
+        }
+        broken += report.findings.len();
+    }
+    if broken > 0 {
+        bail!("{broken} findings: Windows may not load this");
+    }
+    Ok(())
+}
+
+/// What was found in an image.
+struct Report {
+    findings: Vec<String>,
+    imports: usize,
+}
+
+fn check(file: &Path, storport: bool) -> anyhow::Result<Report> {
+    let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let image = Image::parse(&bytes).with_context(|| format!("{} is no driver", file.display()))?;
+    let stem = file
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().to_lowercase())
+        .unwrap_or_default();
+    let storport = storport || STORPORT_MINIPORTS.contains(&stem.as_str());
+    inspect(&image, storport).with_context(|| format!("{} is damaged", file.display()))
+}
+
+/// Applies all rules.
+fn inspect(image: &Image<'_>, storport: bool) -> anyhow::Result<Report> {
+    let mut findings = Vec::new();
+    for rule in rules::RULES {
+        rule(image, &mut findings)?;
+    }
+    let imports = image.imports()?;
+    imports::check(&imports, storport, &mut findings);
+    Ok(Report {
+        findings,
+        imports: imports.len(),
+    })
+}
