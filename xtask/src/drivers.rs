@@ -77,7 +77,7 @@ pub fn build(args: &Args) -> anyhow::Result<PathBuf> {
     for name in &crates {
         command.args(["--package", name]);
     }
-    let time = run::step(&title, &mut command)?;
+    let finished = run::step(&title, &mut command)?;
     let built = target_dir.join(DRIVER_TARGET).join("release");
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     for name in &crates {
@@ -86,7 +86,7 @@ pub fn build(args: &Args) -> anyhow::Result<PathBuf> {
     eprintln!(
         "built {} in {:.1} s: {}",
         crates.join(", "),
-        time.as_secs_f64(),
+        finished.time.as_secs_f64(),
         out.display()
     );
     Ok(out)

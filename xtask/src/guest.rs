@@ -30,9 +30,13 @@ pub fn build(args: &Args) -> anyhow::Result<PathBuf> {
     let toolchain = Toolchain::provide()?;
     let mut command = toolchain.guest_cargo("build", &target_dir)?;
     command.args(["--release", "--package", PACKAGE]);
-    let time = run::step("building the lab's guest", &mut command)?;
+    let finished = run::step("building the lab's guest", &mut command)?;
     let image = target_dir.join(GUEST_TARGET).join("release").join(PACKAGE);
-    eprintln!("built {} in {:.1} s", image.display(), time.as_secs_f64());
+    eprintln!(
+        "built {} in {:.1} s",
+        image.display(),
+        finished.time.as_secs_f64()
+    );
     let Some(out) = &args.out else {
         return Ok(image);
     };

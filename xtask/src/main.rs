@@ -1,9 +1,11 @@
 //! One command line for building, checking, running and testing: `cargo xtask --help`.
 
 mod check_sys;
+mod doctor;
 mod drivers;
 mod guest;
 mod run;
+mod test;
 mod toolchain;
 
 use clap::Parser;
@@ -18,6 +20,10 @@ enum Command {
     BuildGuest(guest::Args),
     /// Check that Windows would load driver images, on 10 1607 and later and with memory integrity
     CheckSys(check_sys::Args),
+    /// Say what is missing on this machine and how to get it
+    Doctor,
+    /// Run all tests: formatting, lints, units, ABI, images, the lab on real Xen
+    Test(test::Args),
     /// Run clippy over the drivers, for their own target
     ClippyDrivers(drivers::Scope),
     /// Run clippy over the lab's guest, for its own target
@@ -52,6 +58,8 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Build(args) => drivers::build(&args).map(|_| ExitCode::SUCCESS),
         Command::BuildGuest(args) => guest::build(&args).map(|_| ExitCode::SUCCESS),
         Command::CheckSys(args) => check_sys::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Doctor => doctor::run(),
+        Command::Test(args) => test::run(&args),
         Command::ClippyDrivers(scope) => drivers::clippy(&scope).map(|()| ExitCode::SUCCESS),
         Command::ClippyGuest(args) => guest::clippy(&args).map(|()| ExitCode::SUCCESS),
     }

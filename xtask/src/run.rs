@@ -34,11 +34,50 @@ pub fn log_folder() -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
+/// A command that came to its end.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// How long it took.
+    pub time: Duration,
+    /// The file with all that it printed.
+    pub log: PathBuf,
+    command: String,
+}
+
+impl Finished {
+    /// The error that tells of a failure.
+    ///
+    /// # Errors
+    /// Unless the command succeeded.
+    pub fn succeeded(self, title: &str) -> anyhow::Result<Self> {
+        if self.status.success() {
+            return Ok(self);
+        }
+        bail!(
+            "{title}: failed ({})\n  command: {}\n--- the end of its output\n{}\n--- the whole log: {}",
+            self.status,
+            self.command,
+            command::end_of(&tail(&self.log)?),
+            self.log.display()
+        );
+    }
+}
+
 /// Runs `command` to its end as the step `title`, which also names the log.
 ///
 /// # Errors
 /// If it cannot be started or does not succeed.
-pub fn step(title: &str, command: &mut Command) -> anyhow::Result<Duration> {
+pub fn step(title: &str, command: &mut Command) -> anyhow::Result<Finished> {
+    to_end(title, command)?.succeeded(title)
+}
+
+/// Runs `command` to its end, whatever that is.
+///
+/// # Errors
+/// If it cannot be started.
+pub fn to_end(title: &str, command: &mut Command) -> anyhow::Result<Finished> {
     let log = log_folder()?.join(format!("{}.log", file_name(title)));
     let shown = command::display(command);
     let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
@@ -49,14 +88,20 @@ pub fn step(title: &str, command: &mut Command) -> anyhow::Result<Duration> {
     let start = Instant::now();
     let status =
         wait(title, command, &log, start).with_context(|| format!("cannot run {shown}"))?;
-    if !status.success() {
-        bail!(
-            "{title}: failed ({status})\n  command: {shown}\n--- the end of its output\n{}\n--- the whole log: {}",
-            command::end_of(&tail(&log)?),
-            log.display()
-        );
-    }
-    Ok(start.elapsed())
+    Ok(Finished {
+        status,
+        time: start.elapsed(),
+        log,
+        command: shown,
+    })
+}
+
+/// A cargo of the tool chain that runs this program.
+pub fn host_cargo(subcommand: &str) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(workspace()).arg(subcommand);
+    command
 }
 
 /// Waits for the command, with a line now and then.

@@ -41,6 +41,11 @@ impl Mingw {
     /// The package that has them.
     pub const PACKAGE: &str = "mingw-w64-x86-64-dev";
 
+    /// The version of the package.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
     /// The installed headers.
     pub fn find() -> Option<Self> {
         let include = PathBuf::from("/usr/x86_64-w64-mingw32/include");

@@ -106,6 +106,11 @@ impl Toolchain {
         }
     }
 
+    /// The version of the headers' package.
+    pub fn mingw_version(&self) -> &str {
+        self.mingw.version()
+    }
+
     /// A cargo command for the drivers, without what it shall do.
     ///
     /// # Errors

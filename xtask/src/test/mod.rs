@@ -1,0 +1,142 @@
+//! `cargo xtask test`: everything that this project tests, one line a step, and the sum at the end.
+
+mod steps;
+
+use anyhow::Context as _;
+use std::ops::AddAssign;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Which steps to run.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Only steps whose name has this in it (may be given more than once)
+    #[arg(long, value_name = "TEXT")]
+    pub only: Vec<String>,
+    /// No step whose name has this in it (may be given more than once)
+    #[arg(long, value_name = "TEXT")]
+    pub skip: Vec<String>,
+}
+
+/// How many tests of a step held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Those that held.
+    pub passed: usize,
+    /// Those that did not.
+    pub failed: usize,
+}
+
+impl Outcome {
+    /// A step that is one test.
+    pub const PASSED: Self = Self {
+        passed: 1,
+        failed: 0,
+    };
+}
+
+impl AddAssign for Outcome {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+/// A step by its name. An error counts as one failed test.
+pub struct Step {
+    /// What the line says.
+    pub name: &'static str,
+    /// What it does.
+    pub run: fn() -> anyhow::Result<Outcome>,
+}
+
+impl Args {
+    fn has(&self, name: &str) -> bool {
+        let named = |list: &[String]| list.iter().any(|text| name.contains(text.as_str()));
+        (self.only.is_empty() || named(&self.only)) && !named(&self.skip)
+    }
+}
+
+/// Runs the steps and prints how each ended. The exit status says whether all held.
+///
+/// # Errors
+/// If the arguments leave no step.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let steps: Vec<&Step> = steps::STEPS
+        .iter()
+        .filter(|step| args.has(step.name))
+        .collect();
+    steps.first().context("no step has such a name")?;
+    let mut sum = Outcome::default();
+    for step in steps {
+        sum += report(step);
+    }
+    println!("{} passed, {} failed", sum.passed, sum.failed);
+    Ok(if sum.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Runs a step and prints its line.
+fn report(step: &Step) -> Outcome {
+    let start = Instant::now();
+    let result = (step.run)();
+    let time = start.elapsed().as_secs_f64();
+    let (word, outcome, error) = match result {
+        Ok(outcome) if outcome.failed == 0 => ("ok  ", outcome, None),
+        Ok(outcome) => ("FAIL", outcome, None),
+        Err(error) => (
+            "FAIL",
+            Outcome {
+                passed: 0,
+                failed: 1,
+            },
+            Some(error),
+        ),
+    };
+    println!(
+        "{word}  {:<44} {time:7.1} s  {} passed",
+        step.name, outcome.passed
+    );
+    if let Some(error) = error {
+        for line in format!("{error:#}").lines() {
+            println!("      {line}");
+        }
+    }
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_chosen_by_parts_of_their_names() {
+        let args = |only: &[&str], skip: &[&str]| Args {
+            only: only.iter().map(|text| (*text).to_owned()).collect(),
+            skip: skip.iter().map(|text| (*text).to_owned()).collect(),
+        };
+        assert!(args(&[], &[]).has("lab: the demo"));
+        assert!(args(&["demo"], &[]).has("lab: the demo"));
+        assert!(!args(&["format"], &[]).has("lab: the demo"));
+        assert!(!args(&[], &["lab"]).has("lab: the demo"));
+        assert!(run(&args(&["no such step"], &[])).is_err());
+    }
+
+    #[test]
+    fn a_step_that_cannot_run_counts_as_a_failed_test() {
+        let broken = Step {
+            name: "broken",
+            run: || anyhow::bail!("no"),
+        };
+        assert_eq!(
+            report(&broken),
+            Outcome {
+                passed: 0,
+                failed: 1
+            }
+        );
+    }
+}

@@ -1,0 +1,178 @@
+//! The steps, in the order in which they fail fastest.
+
+use super::{Outcome, Step};
+use crate::check_sys;
+use crate::doctor;
+use crate::drivers::{self, DRIVERS, Scope};
+use crate::guest;
+use crate::run::{self, host_cargo};
+use crate::toolchain::Toolchain;
+use lab_host::packages;
+use std::fs;
+
+/// All steps.
+pub const STEPS: &[Step] = &[
+    Step {
+        name: "tools",
+        run: tools,
+    },
+    Step {
+        name: "formatting",
+        run: formatting,
+    },
+    Step {
+        name: "lints, host",
+        run: lints_of_the_host,
+    },
+    Step {
+        name: "tests, host",
+        run: tests_of_the_host,
+    },
+    Step {
+        name: "ABI against Xen's headers",
+        run: abi,
+    },
+    Step {
+        name: "lints, drivers",
+        run: lints_of_the_drivers,
+    },
+    Step {
+        name: "lints, lab guest",
+        run: lints_of_the_guest,
+    },
+    Step {
+        name: "driver images",
+        run: images,
+    },
+    Step {
+        name: "lab guest image",
+        run: guest_image,
+    },
+];
+
+/// All packages at once, so that no later step waits for them.
+fn tools() -> anyhow::Result<Outcome> {
+    Toolchain::provide()?;
+    packages::ensure(doctor::ABI)?;
+    packages::ensure(packages::LAB)?;
+    Ok(Outcome::PASSED)
+}
+
+fn formatting() -> anyhow::Result<Outcome> {
+    run::step("formatting", host_cargo("fmt").args(["--all", "--check"]))?;
+    Ok(Outcome::PASSED)
+}
+
+fn lints_of_the_host() -> anyhow::Result<Outcome> {
+    let mut command = host_cargo("clippy");
+    command.args(["--all-targets", "--locked", "--", "-D", "warnings"]);
+    run::step("lints of the host", &mut command)?;
+    Ok(Outcome::PASSED)
+}
+
+/// Every test of the default members, counted one by one.
+fn tests_of_the_host() -> anyhow::Result<Outcome> {
+    let title = "tests of the host";
+    let mut command = host_cargo("test");
+    command.args(["--locked", "--no-fail-fast"]);
+    let finished = run::to_end(title, &mut command)?;
+    let outcome = counted(&fs::read_to_string(&finished.log)?);
+    let succeeded = finished.succeeded(title);
+    match succeeded {
+        Ok(_) => Ok(outcome),
+        // What did not compile has no tests that failed: the error is the failure.
+        Err(error) if outcome.failed == 0 => Err(error),
+        Err(error) => {
+            println!("{error:#}");
+            Ok(outcome)
+        }
+    }
+}
+
+/// Adds up what the test programs say of themselves.
+fn counted(log: &str) -> Outcome {
+    let mut sum = Outcome::default();
+    for line in log
+        .lines()
+        .filter_map(|line| line.strip_prefix("test result: "))
+    {
+        let number = |word: &str| {
+            let before = line.split(word).next()?;
+            before
+                .rsplit([' ', '.'])
+                .find(|part| !part.is_empty())?
+                .parse()
+                .ok()
+        };
+        sum += Outcome {
+            passed: number(" passed").unwrap_or(0),
+            failed: number(" failed").unwrap_or(0),
+        };
+    }
+    sum
+}
+
+fn abi() -> anyhow::Result<Outcome> {
+    let mut command = host_cargo("run");
+    command.args([
+        "--quiet",
+        "--locked",
+        "--package",
+        "xen-abi",
+        "--example",
+        "abi_check",
+    ]);
+    run::step("ABI comparison", &mut command)?;
+    Ok(Outcome::PASSED)
+}
+
+fn lints_of_the_drivers() -> anyhow::Result<Outcome> {
+    drivers::clippy(&Scope::default())?;
+    Ok(Outcome::PASSED)
+}
+
+fn lints_of_the_guest() -> anyhow::Result<Outcome> {
+    guest::clippy(&guest::Args::default())?;
+    Ok(Outcome::PASSED)
+}
+
+/// The drivers are built, and each image keeps all rules.
+fn images() -> anyhow::Result<Outcome> {
+    let folder = drivers::build(&drivers::Args::default())?;
+    let files = DRIVERS
+        .iter()
+        .map(|name| folder.join(format!("{name}.sys")))
+        .collect();
+    check_sys::run(&check_sys::Args {
+        files,
+        storport: false,
+    })?;
+    Ok(Outcome {
+        passed: DRIVERS.len(),
+        failed: 0,
+    })
+}
+
+fn guest_image() -> anyhow::Result<Outcome> {
+    guest::build(&guest::Args::default())?;
+    Ok(Outcome::PASSED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_results_of_all_test_programs_are_added_up() {
+        let log = "running 3 tests\ntest result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 1 filtered out\n\
+                   test result: FAILED. 12 passed; 2 failed; 0 ignored\nother\n";
+        assert_eq!(
+            counted(log),
+            Outcome {
+                passed: 15,
+                failed: 2
+            }
+        );
+        assert_eq!(counted("error: could not compile"), Outcome::default());
+    }
+}
