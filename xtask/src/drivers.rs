@@ -1,11 +1,15 @@
 //! `cargo xtask build` and `clippy-drivers`: the Windows drivers.
 
 use crate::run;
-use crate::toolchain::{DRIVER_TARGET, Toolchain};
+#[cfg(unix)]
+use crate::toolchain::Toolchain;
 use anyhow::{Context as _, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+/// The drivers' target triple.
+pub const TARGET: &str = "x86_64-pc-windows-msvc";
 /// The drivers, by the names of their crates and images.
 pub const DRIVERS: &[&str] = &["xenbus", "xenvbd"];
 
@@ -71,14 +75,13 @@ pub fn build(args: &Args) -> anyhow::Result<PathBuf> {
     };
     let title = format!("building {}", crates.join(", "));
     eprintln!("{title}");
-    let toolchain = Toolchain::provide()?;
-    let mut command = toolchain.driver_cargo("build", &target_dir)?;
+    let mut command = cargo("build", &target_dir)?;
     command.arg("--release");
     for name in &crates {
         command.args(["--package", name]);
     }
     let finished = run::step(&title, &mut command)?;
-    let built = target_dir.join(DRIVER_TARGET).join("release");
+    let built = target_dir.join(TARGET).join("release");
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     for name in &crates {
         install(&built, name, &out)?;
@@ -90,6 +93,22 @@ pub fn build(args: &Args) -> anyhow::Result<PathBuf> {
         out.display()
     );
     Ok(out)
+}
+
+/// A cargo command for the drivers: with the cross tool chain.
+#[cfg(unix)]
+fn cargo(subcommand: &str, target_dir: &Path) -> anyhow::Result<Command> {
+    Toolchain::provide()?.driver_cargo(subcommand, target_dir)
+}
+
+/// A cargo command for the drivers: with the WDK that the prompt was set up for.
+#[cfg(windows)]
+fn cargo(subcommand: &str, target_dir: &Path) -> anyhow::Result<Command> {
+    let mut command = run::host_cargo(subcommand);
+    command
+        .args(["--locked", "--target", TARGET])
+        .env("CARGO_TARGET_DIR", target_dir);
+    Ok(command)
 }
 
 /// Puts a driver's three files into a folder.
@@ -122,8 +141,7 @@ fn replace(from: &Path, to: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// If the tool chain cannot be had or clippy finds something.
 pub fn clippy(scope: &Scope) -> anyhow::Result<()> {
-    let toolchain = Toolchain::provide()?;
-    let mut command = toolchain.driver_cargo("clippy", &scope.target_dir()?)?;
+    let mut command = cargo("clippy", &scope.target_dir()?)?;
     for name in scope.crates() {
         command.args(["--package", name]);
     }

@@ -1,11 +1,15 @@
 //! One command line for building, checking, running and testing: `cargo xtask --help`.
 
 mod check_sys;
+#[cfg(unix)]
 mod doctor;
 mod drivers;
+#[cfg(unix)]
 mod guest;
 mod run;
+#[cfg(unix)]
 mod test;
+#[cfg(unix)]
 mod toolchain;
 
 use clap::Parser;
@@ -17,16 +21,20 @@ enum Command {
     /// Build the Windows drivers: DIR/{xenbus,xenvbd}.{sys,pdb,inf}
     Build(drivers::Args),
     /// Build the lab's guest, the NT executive as a bare-metal kernel
+    #[cfg(unix)]
     BuildGuest(guest::Args),
     /// Check that Windows would load driver images, on 10 1607 and later and with memory integrity
     CheckSys(check_sys::Args),
     /// Say what is missing on this machine and how to get it
+    #[cfg(unix)]
     Doctor,
     /// Run all tests: formatting, lints, units, ABI, images, the lab on real Xen
+    #[cfg(unix)]
     Test(test::Args),
     /// Run clippy over the drivers, for their own target
     ClippyDrivers(drivers::Scope),
     /// Run clippy over the lab's guest, for its own target
+    #[cfg(unix)]
     ClippyGuest(guest::Args),
 }
 
@@ -56,11 +64,15 @@ fn main() -> ExitCode {
 fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Build(args) => drivers::build(&args).map(|_| ExitCode::SUCCESS),
+        #[cfg(unix)]
         Command::BuildGuest(args) => guest::build(&args).map(|_| ExitCode::SUCCESS),
         Command::CheckSys(args) => check_sys::run(&args).map(|()| ExitCode::SUCCESS),
+        #[cfg(unix)]
         Command::Doctor => doctor::run(),
+        #[cfg(unix)]
         Command::Test(args) => test::run(&args),
         Command::ClippyDrivers(scope) => drivers::clippy(&scope).map(|()| ExitCode::SUCCESS),
+        #[cfg(unix)]
         Command::ClippyGuest(args) => guest::clippy(&args).map(|()| ExitCode::SUCCESS),
     }
 }

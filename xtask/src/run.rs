@@ -2,7 +2,8 @@
 //! command, the end of its output and where the whole log is.
 
 use anyhow::{Context as _, bail};
-use lab_host::command;
+#[cfg(unix)]
+use lab_host::command::{display, end_of};
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -59,7 +60,7 @@ impl Finished {
             "{title}: failed ({})\n  command: {}\n--- the end of its output\n{}\n--- the whole log: {}",
             self.status,
             self.command,
-            command::end_of(&tail(&self.log)?),
+            end_of(&tail(&self.log)?),
             self.log.display()
         );
     }
@@ -79,7 +80,7 @@ pub fn step(title: &str, command: &mut Command) -> anyhow::Result<Finished> {
 /// If it cannot be started.
 pub fn to_end(title: &str, command: &mut Command) -> anyhow::Result<Finished> {
     let log = log_folder()?.join(format!("{}.log", file_name(title)));
-    let shown = command::display(command);
+    let shown = display(command);
     let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
     command
         .stdin(Stdio::null())
@@ -155,7 +156,24 @@ fn file_name(title: &str) -> String {
         .collect()
 }
 
-#[cfg(test)]
+/// A command as it would be typed.
+#[cfg(windows)]
+fn display(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// The last lines of a text.
+#[cfg(windows)]
+fn end_of(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 

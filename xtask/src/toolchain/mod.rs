@@ -8,6 +8,7 @@ mod patch;
 mod rustc;
 mod vendor;
 
+use crate::drivers;
 use crate::run;
 use anyhow::{Context as _, bail};
 use content_root::Mingw;
@@ -19,8 +20,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The target triple of the drivers.
-pub const DRIVER_TARGET: &str = "x86_64-pc-windows-msvc";
 /// The target triple of the lab's guest.
 pub const GUEST_TARGET: &str = "x86_64-unknown-none";
 
@@ -118,7 +117,7 @@ impl Toolchain {
     pub fn driver_cargo(&self, subcommand: &str, target_dir: &Path) -> anyhow::Result<Command> {
         let root = content_root::provide(&self.mingw, &self.llvm)?;
         self.forget_other_headers(target_dir, &root)?;
-        let mut command = self.cargo(subcommand, DRIVER_TARGET, target_dir)?;
+        let mut command = self.cargo(subcommand, drivers::TARGET, target_dir)?;
         let arguments = format!(
             "-fno-ms-compatibility -D__IMMINTRIN_H -D__X86INTRIN_H -resource-dir={}",
             self.llvm.resources().display()
@@ -202,7 +201,7 @@ impl Toolchain {
             return Ok(());
         }
         for profile in ["debug", "release"] {
-            let built = target_dir.join(DRIVER_TARGET).join(profile);
+            let built = target_dir.join(drivers::TARGET).join(profile);
             if built.exists() {
                 fs::remove_dir_all(&built)
                     .with_context(|| format!("cannot remove {}", built.display()))?;
