@@ -1,3 +1,8 @@
 //! What xenbus.sys decides, apart from Windows.
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod printf;
+pub mod range_set;
