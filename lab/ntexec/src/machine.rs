@@ -172,6 +172,8 @@ pub trait Machine: Sync {
     fn bundle(&self) -> &'static [u8];
     /// Powers the machine off.
     fn power_off(&self) -> !;
+    /// Ends the machine after a bug check, so that whoever watches it can tell.
+    fn crash(&self) -> !;
     /// Resets the machine.
     fn reset(&self) -> !;
 }

@@ -1,1 +1,24 @@
-//! Executive support: pool, lookaside lists, fast mutexes, resources, callbacks.
+//! Executive support: pool, lookaside lists, fast mutexes, callbacks.
+
+#[macro_use]
+mod caller;
+pub mod callback;
+pub mod lookaside;
+pub mod mutex;
+pub mod pool;
+pub mod slist;
+
+pub use callback::*;
+pub use lookaside::*;
+pub use mutex::*;
+pub use pool::*;
+pub use slist::*;
+
+/// What this part exports.
+pub const EXPORTS: &[&[crate::exports::Export]] = &[
+    callback::EXPORTS,
+    lookaside::EXPORTS,
+    mutex::EXPORTS,
+    pool::EXPORTS,
+    slist::EXPORTS,
+];

@@ -83,7 +83,7 @@ pub struct GENERAL_LOOKASIDE_POOL {
     pub AllocateMisses: u32,
     pub TotalFrees: u32,
     pub FreeMisses: u32,
-    pub Type: i32,
+    pub Type: u32,
     pub Tag: u32,
     pub Size: u32,
     pub Allocate: PVOID,

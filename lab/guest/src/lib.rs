@@ -1,2 +1,0 @@
-//! The NT executive as a bare-metal HVM guest
-#![no_std]
