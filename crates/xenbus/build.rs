@@ -1,4 +1,9 @@
-//! Tells the linker what a WDM driver needs.
+//! Links the crate as a kernel driver: the WDK's libraries and linker options, and what Windows' load rules ask of an
+//! image beyond them (`cargo xtask check-sys` asserts the result).
+
 fn main() -> Result<(), wdk_build::ConfigError> {
-    wdk_build::Config::from_env_auto()?.configure_binary_build()
+    for option in ["/RELEASE", "/CETCOMPAT", "/Brepro"] {
+        println!("cargo::rustc-cdylib-link-arg={option}");
+    }
+    wdk_build::configure_wdk_binary_build()
 }

@@ -1,2 +1,29 @@
-//! The Xen bus driver: xenbus.sys
+//! xenbus.sys: binds the Xen platform device, brings up Xen's services and enumerates one child a class of
+//! paravirtual device.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `driver` | `DriverEntry`, `AddDevice`, unload; sends each request to its device |
+//! | `extension` | what a device object's extension says: which kind of device it is |
+//! | `fdo` | the function device of the platform device: its parts, start and stop |
+//! | `fdo_pnp`, `fdo_power` | its PnP and power requests |
+//! | `interrupts` | the line and the per-processor messages |
+//! | `children` | which classes xenstore has, and which children PnP is told of |
+//! | `guest` | what the toolstack sees of us: drivers/<n>, control/feature-*, the debug key |
+//! | `pdo` | the children's device objects |
+//! | `provider` | Xen's services and the interfaces that children query |
+//! | `unplug` | emulated twins: the registry's accounting and the ports |
+//! | `parameters` | the service's registry values |
 #![no_std]
+#![cfg(windows)]
+
+extern crate alloc as rust_alloc;
+#[cfg(not(test))]
+extern crate wdk_panic;
+
+mod driver;
+mod extension;
+
+#[cfg(not(test))]
+#[global_allocator]
+static ALLOCATOR: wdk_alloc::WdkAllocator = wdk_alloc::WdkAllocator;
