@@ -77,6 +77,34 @@ macro_rules! exports {
     };
 }
 
+/// Puts tables behind each other; `N` must be their lengths' sum.
+pub const fn join<const N: usize>(tables: &[&[Export]]) -> [Export; N] {
+    let nothing = Export { module: Module::Ntoskrnl, kind: Kind::Data, name: "", addr: core::ptr::null() };
+    let mut all = [nothing; N];
+    let (mut at, mut t) = (0, 0);
+    while t < tables.len() {
+        let mut i = 0;
+        while i < tables[t].len() {
+            all[at] = tables[t][i];
+            at += 1;
+            i += 1;
+        }
+        t += 1;
+    }
+    assert!(at == N);
+    all
+}
+
+/// Makes a part's table of its modules' tables: `join_exports! { irql, event }`.
+#[macro_export]
+macro_rules! join_exports {
+    ($($m:ident),* $(,)?) => {
+        static JOINED: [$crate::exports::Export; 0 $(+ $m::EXPORTS.len())*] = $crate::exports::join(&[$($m::EXPORTS),*]);
+        /// What this part exports.
+        pub static EXPORTS: &[$crate::exports::Export] = &JOINED;
+    };
+}
+
 /// Finds `name` among `tables`; of `module` only, if one is named.
 pub fn find<'a>(tables: &[&'a [Export]], module: Option<Module>, name: &str) -> Option<&'a Export> {
     tables

@@ -14,11 +14,4 @@ pub use mutex::*;
 pub use pool::*;
 pub use slist::*;
 
-/// What this part exports.
-pub const EXPORTS: &[&[crate::exports::Export]] = &[
-    callback::EXPORTS,
-    lookaside::EXPORTS,
-    mutex::EXPORTS,
-    pool::EXPORTS,
-    slist::EXPORTS,
-];
+join_exports! { callback, lookaside, mutex, pool, slist }

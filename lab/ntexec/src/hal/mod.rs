@@ -1,6 +1,7 @@
 //! What the machine calls: start, interrupts, exceptions.
 
 use crate::kd::bugcheck;
+use crate::ke::{KeQueryPerformanceCounter, KeStallExecutionProcessor};
 use crate::ke::{dispatcher, interrupt, irql, pcr, thread, time};
 use crate::machine::{self, Caching, Machine, Protection, TrapFrame, machine};
 use crate::nt::ke::DISPATCH_LEVEL;
@@ -19,6 +20,8 @@ const NMI: u64 = 2;
 const BREAKPOINT: u64 = 3;
 const DOUBLE_FAULT: u64 = 8;
 const PAGE_FAULT: u64 = 14;
+
+exports! { pub static EXPORTS; Hal { KeQueryPerformanceCounter, KeStallExecutionProcessor } }
 
 static STARTED: AtomicBool = AtomicBool::new(false);
 

@@ -95,5 +95,4 @@ pub(crate) fn owned(s: &str) -> String {
     String::from(s)
 }
 
-/// What this part exports.
-pub const EXPORTS: &[&[crate::exports::Export]] = &[bugcheck::EXPORTS, unwind::EXPORTS, seh::EXPORTS];
+join_exports! { bugcheck, unwind, seh }

@@ -30,22 +30,14 @@ pub use thread::{
     KTHREAD, KeEnterCriticalRegion, KeGetCurrentThread, KeLeaveCriticalRegion, KeRevertToUserGroupAffinityThread,
     KeSetPriorityThread, KeSetSystemGroupAffinityThread, PsCreateSystemThread, PsGetCurrentThread, PsTerminateSystemThread,
 };
-pub use time::*;
-pub use timer::*;
+pub use time::{
+    ExLocalTimeToSystemTime, ExSystemTimeToLocalTime, KeQueryInterruptTime, KeQueryInterruptTimePrecise,
+    KeQueryPerformanceCounter, KeQuerySystemTimePrecise, KeQueryTimeIncrement, KeQueryUnbiasedInterruptTime,
+    KeStallExecutionProcessor, interrupt_time, system_time,
+};
+pub use timer::{
+    KeCancelTimer, KeInitializeTimer, KeInitializeTimerEx, KeReadStateTimer, KeSetCoalescableTimer, KeSetTimer, KeSetTimerEx,
+};
 pub use wait::*;
 
-/// What the kernel exports.
-pub const EXPORTS: &[&[crate::exports::Export]] = &[
-    irql::EXPORTS,
-    spinlock::EXPORTS,
-    thread::EXPORTS,
-    wait::EXPORTS,
-    event::EXPORTS,
-    semaphore::EXPORTS,
-    mutant::EXPORTS,
-    timer::EXPORTS,
-    time::EXPORTS,
-    dpc::EXPORTS,
-    processor::EXPORTS,
-    interrupt::EXPORTS,
-];
+join_exports! { irql, spinlock, thread, wait, event, semaphore, mutant, timer, time, dpc, processor, interrupt }

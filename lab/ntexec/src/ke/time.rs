@@ -197,7 +197,6 @@ exports! { pub static EXPORTS;
         KeQueryInterruptTimePrecise, KeQueryUnbiasedInterruptTime, KeQuerySystemTimePrecise, ExSystemTimeToLocalTime,
         ExLocalTimeToSystemTime,
     }
-    Hal { KeQueryPerformanceCounter, KeStallExecutionProcessor }
 }
 
 #[cfg(test)]

@@ -41,10 +41,4 @@ pub const fn page_of(address: usize) -> usize {
     address & !(PAGE_SIZE - 1)
 }
 
-/// What this part exports.
-pub const EXPORTS: &[&[crate::exports::Export]] = &[
-    contiguous::EXPORTS,
-    iospace::EXPORTS,
-    mdl::EXPORTS,
-    pages::EXPORTS,
-];
+join_exports! { contiguous, iospace, mdl, pages }
