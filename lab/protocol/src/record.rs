@@ -164,6 +164,12 @@ pub struct Io {
     pub bytes_written: u64,
     /// How long it took, in microseconds
     pub microseconds: u64,
+    /// The mean time from sending a request to its completion, in microseconds
+    #[serde(default)]
+    pub latency_mean: u64,
+    /// The longest time from sending a request to its completion, in microseconds
+    #[serde(default)]
+    pub latency_max: u64,
     /// SHA-256 of what was read in order, in hexadecimal digits, or empty
     pub sha256: String,
 }

@@ -7,4 +7,6 @@ pub mod base;
 pub mod io;
 pub mod ke;
 pub mod mm;
+pub mod scsi;
 pub mod status;
+pub mod storport;

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ffi::c_void;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use super::completion::CpuQueue;
 use super::outstanding::Outstanding;
@@ -86,7 +86,7 @@ pub(crate) struct Adapter {
     pub name: alloc::string::String,
     pub number: u32,
     pub init: HwInitializationData,
-    phase: AtomicU32,
+    pub phase: AtomicU32,
     /// HwDeviceExtension; null before the first start
     pub extension: AtomicPtr<c_void>,
     pub config: Box<PortConfigurationInformation>,
@@ -114,7 +114,6 @@ pub(crate) struct Adapter {
     pub pool: Lock<Vec<usize>>,
     pub rescan: AtomicBool,
     pub removed: AtomicBool,
-    pub next_scan: AtomicU64,
 }
 
 // SAFETY: the fields that change after the start are atomics, behind locks, or NT objects with their own rules.

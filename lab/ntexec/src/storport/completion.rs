@@ -131,10 +131,11 @@ fn finish(adapter: &Adapter, pointer: *mut Request) {
             }
         }
         Done::Call(routine, context) => {
-            routine(Box::into_raw(request), context);
+            // The routine may let another thread free the unit: it comes last.
             if let Some(unit) = unit {
                 request::kick(adapter, unit);
             }
+            routine(Box::into_raw(request), context);
         }
     }
     if adapter.state.lock().gate.outstanding() == 0 {

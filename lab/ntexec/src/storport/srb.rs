@@ -228,6 +228,21 @@ impl Srb {
         }
     }
 
+    /// Makes the request a tagged one of the simple kind, or an untagged one.
+    pub fn set_simple_tag(self, tagged: bool) {
+        let action = if tagged { SRB_SIMPLE_TAG_REQUEST } else { 0 };
+        // SAFETY: see `new`.
+        unsafe {
+            if self.is_extended() {
+                (*self.ex()).request_attribute = u16::from(action);
+            } else {
+                (*self.0).queue_action = action;
+            }
+        }
+        let flags = self.flags();
+        self.set_flags(if tagged { flags | SRB_FLAGS_QUEUE_ACTION_ENABLE } else { flags & !SRB_FLAGS_QUEUE_ACTION_ENABLE });
+    }
+
     /// PnPAction, if it is a PNP SRB.
     pub fn pnp_action(self) -> Option<u32> {
         if self.function() != SRB_FUNCTION_PNP {

@@ -1,0 +1,175 @@
+//! The thread that goes through the plan.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use lab_protocol::bundle::Bundle;
+use lab_protocol::plan::{Step, target_of};
+use lab_protocol::record::{GO, Io, Record, STOP};
+
+use super::disk_steps;
+use crate::disk::client;
+use crate::machine::machine;
+use crate::storport::os::{SECOND, new_event, now, wait};
+use crate::sync::Lock;
+
+/// How long the host may take for a step of its own.
+const HOST_LIMIT: u64 = 600 * SECOND;
+/// How long devices may take to settle.
+const SETTLE_MS: u32 = 120_000;
+
+fn pause(ms: u32) {
+    let mut event = new_event();
+    wait(&mut event, Some(u64::from(ms) * 10_000));
+}
+
+/// Does the plan from the bundle's first step on, takes everything down, and powers off. PASSIVE_LEVEL, in a thread of its own.
+pub fn plan_thread(bundle: &'static Bundle) -> ! {
+    let mut ok = crate::pnp::wait_until_settled(SETTLE_MS);
+    if !ok {
+        crate::kd::text("run: the devices did not settle");
+    }
+    reboot_if_asked(bundle.first_step);
+    for (number, step) in (0u32..).zip(&bundle.plan.step).skip(bundle.first_step as usize) {
+        crate::check::emit(&Record::StepBegin { step: number });
+        let (result, io) = do_step(bundle, number, step);
+        let failed = result.is_err();
+        crate::check::emit(&Record::StepEnd { step: number, error: result.err(), io });
+        if failed {
+            ok = false;
+            break;
+        }
+        if matches!(step, Step::Reboot {}) {
+            reboot("the plan", number + 1);
+        }
+        reboot_if_asked(number + 1);
+    }
+    ok &= crate::pnp::remove_all_and_unload();
+    ok &= crate::check::violations() == 0;
+    crate::check::emit(&Record::Finished { ok });
+    machine().power_off()
+}
+
+/// Restarts if a device or driver asked for it.
+fn reboot_if_asked(next_step: u32) {
+    if let Some(why) = crate::pnp::reboot_requested() {
+        reboot(&why, next_step);
+    }
+}
+
+fn reboot(why: &str, next_step: u32) -> ! {
+    // An orderly restart: devices are removed, so that disks are flushed and drivers say goodbye.
+    crate::pnp::remove_all_and_unload();
+    crate::check::emit(&Record::Reboot { why: String::from(why), next_step });
+    machine().reset()
+}
+
+fn do_step(bundle: &'static Bundle, number: u32, step: &'static Step) -> (Result<(), String>, Vec<Io>) {
+    let seed = bundle.plan.guest.seed;
+    if step.is_for_host() {
+        return (host_step(number), Vec::new());
+    }
+    match step {
+        Step::Parallel(steps) => parallel(steps, seed, number),
+        Step::Wait { ms } => {
+            pause(*ms);
+            (Ok(()), Vec::new())
+        }
+        Step::ExpectDisks { disks, within_ms } => (expect_disks(disks, *within_ms), Vec::new()),
+        Step::Unload {} => {
+            let clean = crate::pnp::remove_all_and_unload();
+            (if clean { Ok(()) } else { Err("something was left behind".into()) }, Vec::new())
+        }
+        Step::Start {} => {
+            let started = crate::pnp::start_all() && crate::pnp::wait_until_settled(SETTLE_MS);
+            (if started { Ok(()) } else { Err("the devices did not start".into()) }, Vec::new())
+        }
+        Step::Reboot {} => (Ok(()), Vec::new()),
+        _ => {
+            let mut io = Io::default();
+            let result = disk_steps::run(step, seed, number, &mut io);
+            (result, Vec::from([io]))
+        }
+    }
+}
+
+/// Tells the host about a step that it does, and waits for its word on the first serial port.
+fn host_step(number: u32) -> Result<(), String> {
+    while machine().com1_byte().is_some() {}
+    crate::check::emit(&Record::HostStep { step: number });
+    let deadline = now() + HOST_LIMIT;
+    while now() < deadline {
+        match machine().com1_byte() {
+            Some(GO) => return Ok(()),
+            Some(STOP) => return Err("the host could not do it".into()),
+            Some(other) => crate::kd::text(&format!("run: byte {other:#x} on the serial port means nothing")),
+            None => pause(20),
+        }
+    }
+    Err(format!("the host said nothing for {} s", HOST_LIMIT / SECOND))
+}
+
+fn expect_disks(disks: &[String], within_ms: u32) -> Result<(), String> {
+    let mut wanted: Vec<u32> = Vec::new();
+    for disk in disks {
+        wanted.push(target_of(disk).ok_or_else(|| format!("{disk} is no disk's name"))?);
+    }
+    wanted.sort_unstable();
+    let deadline = now() + u64::from(within_ms) * 10_000;
+    loop {
+        let there = client::targets();
+        if there == wanted {
+            return Ok(());
+        }
+        if now() >= deadline {
+            return Err(format!("the disks at targets {wanted:?} were expected; there are {there:?}"));
+        }
+        pause(100);
+    }
+}
+
+/// Steps that run at once, each in a thread.
+fn parallel(steps: &'static [Step], seed: u64, number: u32) -> (Result<(), String>, Vec<Io>) {
+    let mut names: Vec<&str> = steps.iter().filter_map(disk_steps::disk_of).collect();
+    if names.len() != steps.len() {
+        return (Err("only steps for disks can run at once".into()), Vec::new());
+    }
+    names.sort_unstable();
+    if names.windows(2).any(|pair| pair[0] == pair[1]) {
+        return (Err("steps that run at once must be for different disks".into()), Vec::new());
+    }
+    let results: Arc<Lock<Vec<(usize, Result<(), String>, Io)>>> = Arc::new(Lock::new(Vec::with_capacity(steps.len())));
+    let left = Arc::new(AtomicUsize::new(steps.len()));
+    for (index, step) in steps.iter().enumerate() {
+        let (into, count) = (results.clone(), left.clone());
+        let task: Box<dyn FnOnce() + Send> = Box::new(move || {
+            let mut io = Io::default();
+            let result = disk_steps::run(step, seed, number, &mut io);
+            into.lock().push((index, result, io));
+            count.fetch_sub(1, Ordering::AcqRel);
+        });
+        if !crate::ke::spawn(task) {
+            results.lock().push((index, Err("no memory for a thread".into()), Io::default()));
+            left.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+    // Every request has a time out, so every step ends.
+    while left.load(Ordering::Acquire) != 0 {
+        pause(20);
+    }
+    let mut all = core::mem::take(&mut *results.lock());
+    all.sort_by_key(|(index, ..)| *index);
+    let mut first = Ok(());
+    let mut io = Vec::new();
+    for (index, result, done) in all {
+        if let (Err(why), true) = (result, first.is_ok()) {
+            first = Err(format!("step {index} of those at once, {}: {why}", steps[index].name()));
+        }
+        io.push(done);
+    }
+    (first, io)
+}
