@@ -35,7 +35,7 @@ pub fn install(hive: Hive) {
 }
 
 fn now() -> i64 {
-    crate::ke::system_time()
+    i64::try_from(crate::ke::system_time()).unwrap_or(i64::MAX)
 }
 
 /// Looks something up.

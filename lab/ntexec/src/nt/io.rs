@@ -855,3 +855,4 @@ layout! {
 
 /// Numbers of the I/O manager's and PnP manager's protocol.
 pub mod consts;
+pub use consts::*;

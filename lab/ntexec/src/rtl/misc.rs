@@ -104,21 +104,13 @@ pub unsafe extern "win64" fn RtlTimeToTimeFields(time: *const LARGE_INTEGER, fie
     *fields = time_fields(*time);
 }
 
-/// The lab's clock has no time zone: local time is system time.
-///
-/// # Safety
-/// Both are valid.
-pub unsafe extern "win64" fn ExSystemTimeToLocalTime(system: *const LARGE_INTEGER, local: *mut LARGE_INTEGER) {
-    *local = *system;
-}
-
 /// InitSafeBootMode: 0, this is no safe boot.
 pub static InitSafeBootMode: u32 = 0;
 
 crate::exports! {
     pub static EXPORTS;
     Ntoskrnl {
-        RtlGetVersion, RtlIsNtDdiVersionAvailable, RtlRandomEx, RtlTimeToTimeFields, ExSystemTimeToLocalTime,
+        RtlGetVersion, RtlIsNtDdiVersionAvailable, RtlRandomEx, RtlTimeToTimeFields,
     };
     data { InitSafeBootMode }
 }

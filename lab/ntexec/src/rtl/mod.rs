@@ -5,3 +5,5 @@ pub mod debug;
 pub mod misc;
 pub mod printf;
 pub mod strings;
+
+pub use debug::{vDbgPrintEx, vDbgPrintExWithPrefix};
