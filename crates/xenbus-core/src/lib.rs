@@ -4,5 +4,8 @@
 
 extern crate alloc;
 
+pub mod children;
+pub mod distribution;
 pub mod printf;
 pub mod range_set;
+pub mod unplug;

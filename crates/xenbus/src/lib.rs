@@ -15,7 +15,6 @@
 //! | `unplug` | emulated twins: the registry's accounting and the ports |
 //! | `parameters` | the service's registry values |
 #![no_std]
-#![cfg(windows)]
 
 extern crate alloc as rust_alloc;
 #[cfg(not(test))]
