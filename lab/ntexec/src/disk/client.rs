@@ -10,6 +10,7 @@ use super::command::{Command, Ended, once};
 use super::device::{self, Disk, Facts};
 use super::transfer;
 use crate::nt::base::NTSTATUS;
+use crate::nt::io::consts::*;
 use crate::nt::io::*;
 use crate::nt::ke::{KEVENT, PVOID};
 use crate::nt::scsi::SRB_FUNCTION_EXECUTE_SCSI;

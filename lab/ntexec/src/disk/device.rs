@@ -11,6 +11,7 @@ use lab_protocol::record::Record;
 use super::transfer::Limits;
 use super::{command, io, setup};
 use crate::nt::base::{NTSTATUS, UNICODE_STRING};
+use crate::nt::io::consts::*;
 use crate::nt::io::*;
 use crate::nt::ke::KEVENT;
 use crate::nt::scsi::*;

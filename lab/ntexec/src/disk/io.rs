@@ -9,6 +9,7 @@ use super::device::{Disk, Facts};
 use super::sense::{Verdict, judge};
 use super::transfer;
 use crate::nt::base::NTSTATUS;
+use crate::nt::io::consts::*;
 use crate::nt::io::*;
 use crate::nt::ke::{KDPC, KTIMER, PVOID};
 use crate::nt::scsi::*;

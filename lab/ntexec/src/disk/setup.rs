@@ -7,6 +7,7 @@ use super::command::receive;
 use super::device::{Disk, Facts};
 use super::transfer;
 use crate::nt::base::NTSTATUS;
+use crate::nt::io::consts::*;
 use crate::nt::io::*;
 use crate::nt::scsi::*;
 use crate::nt::status::*;

@@ -152,7 +152,7 @@ fn parallel(steps: &'static [Step], seed: u64, number: u32) -> (Result<(), Strin
             into.lock().push((index, result, io));
             count.fetch_sub(1, Ordering::AcqRel);
         });
-        if !crate::ke::spawn(task) {
+        if !crate::ke::thread::spawn(task) {
             results.lock().push((index, Err("no memory for a thread".into()), Io::default()));
             left.fetch_sub(1, Ordering::AcqRel);
         }

@@ -10,6 +10,7 @@ use super::os::*;
 use super::request::{self, Done, Request};
 use super::rules;
 use crate::nt::base::NTSTATUS;
+use crate::nt::io::consts::IO_DISK_INCREMENT;
 use crate::nt::ke::{KDPC, PROCESSOR_NUMBER, PVOID};
 use crate::nt::scsi::*;
 use crate::nt::storport::{STOR_PERF_DPC_REDIRECTION, STOR_PERF_DPC_REDIRECTION_CURRENT_CPU};

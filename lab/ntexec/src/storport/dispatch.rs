@@ -12,6 +12,7 @@ use super::srb::Srb;
 use super::unit::Unit;
 use super::{ioctl, pdo, request, scan, start};
 use crate::nt::base::NTSTATUS;
+use crate::nt::io::consts::*;
 use crate::nt::io::*;
 use crate::nt::scsi::*;
 use crate::nt::status::*;

@@ -15,6 +15,7 @@ use super::outstanding::Outstanding;
 use super::queue::Gate;
 use super::timers::HwTimerCall;
 use crate::nt::base::{NTSTATUS, UNICODE_STRING};
+use crate::nt::io::consts::*;
 use crate::nt::io::*;
 use crate::nt::status::*;
 use crate::nt::storport::*;

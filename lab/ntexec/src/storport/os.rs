@@ -1,7 +1,7 @@
 //! The kernel routines that the storage drivers use, under one name each.
 
 pub(crate) use crate::ex::{ExAllocatePoolWithTag, ExFreePoolWithTag};
-pub(crate) use crate::hal::KeStallExecutionProcessor;
+pub(crate) use crate::ke::time::KeStallExecutionProcessor;
 pub(crate) use crate::io::{
     IoAllocateIrp, IoAllocateMdl, IoAllocateWorkItem, IoAttachDeviceToDeviceStack, IoConnectInterruptEx, IoCreateDevice,
     IoDeleteDevice, IoDetachDevice, IoDisconnectInterruptEx, IoFreeIrp, IoFreeMdl, IoFreeWorkItem,
@@ -28,11 +28,9 @@ use crate::nt::mm::MDL;
 use crate::nt::status::STATUS_PENDING;
 
 /// NonPagedPoolNx.
-pub(crate) const NON_PAGED_POOL_NX: i32 = 512;
+pub(crate) const NON_PAGED_POOL_NX: u32 = 512;
 /// 100 ns units in a second.
 pub(crate) const SECOND: u64 = 10_000_000;
-/// IO_DISK_INCREMENT: the priority boost of a thread whose disk request is done.
-pub(crate) const IO_DISK_INCREMENT: i8 = 1;
 
 /// Interrupt time in units of 100 ns.
 pub(crate) fn now() -> u64 {
@@ -90,7 +88,7 @@ pub(crate) unsafe fn next(irp: *mut IRP) -> *mut IO_STACK_LOCATION {
 /// `irp` must be valid.
 pub(crate) unsafe fn mark_pending(irp: *mut IRP) {
     // SAFETY: by the caller's word.
-    unsafe { (*current(irp)).Control |= crate::nt::io::SL_PENDING_RETURNED }
+    unsafe { (*current(irp)).Control |= crate::nt::io::consts::SL_PENDING_RETURNED }
 }
 
 /// `IoSkipCurrentIrpStackLocation`.
@@ -125,7 +123,7 @@ pub(crate) unsafe fn copy_to_next(irp: *mut IRP) {
 /// # Safety
 /// `irp` must be valid and have a location left.
 pub(crate) unsafe fn set_completion(irp: *mut IRP, routine: IO_COMPLETION_ROUTINE, context: PVOID) {
-    use crate::nt::io::{SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS};
+    use crate::nt::io::consts::{SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS};
     // SAFETY: by the caller's word.
     unsafe {
         let location = next(irp);

@@ -13,12 +13,13 @@ use super::srb::SrbBlock;
 use super::unit::Unit;
 use super::{hw, ids, rules, scan, srb, start};
 use crate::nt::base::NTSTATUS;
+use crate::nt::io::consts::*;
 use crate::nt::io::*;
 use crate::nt::scsi::*;
 use crate::nt::status::*;
 use crate::nt::storport::*;
 
-const PAGED_POOL: i32 = 1;
+const PAGED_POOL: u32 = 1;
 const TAG: u32 = u32::from_le_bytes(*b"StPn");
 /// How long a unit's requests may take to come back before its removal goes on without them.
 const DRAIN: u64 = 120 * SECOND;

@@ -84,7 +84,7 @@ pub(crate) unsafe fn write(adapter: &Adapter, name: *const u8, global: bool, kin
 }
 
 /// The hardware key's part that miniports may use: `Device Parameters\StorPort\<subkey>`.
-fn adapter_key(adapter: &Adapter, subkey: &str) -> Option<String> {
+unsafe fn adapter_key(adapter: &Adapter, subkey: &str) -> Option<String> {
     let base = crate::pnp::hardware_key(adapter.pdo)?;
     Some(if subkey.is_empty() { format!("{base}\\StorPort") } else { format!("{base}\\StorPort\\{subkey}") })
 }

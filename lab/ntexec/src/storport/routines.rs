@@ -279,7 +279,7 @@ variadic! {
 
 unsafe extern "win64" fn debug_print(level: u32, format: *mut c_void, arguments: *const u64) {
     const DPFLTR_STORMINIPORT_ID: u32 = 0x5b;
-    crate::rtl::vDbgPrintExWithPrefix(c"".as_ptr().cast(), DPFLTR_STORMINIPORT_ID, level, format.cast(), arguments.cast_mut().cast());
+    crate::rtl::debug::vDbgPrintExWithPrefix(c"".as_ptr().cast(), DPFLTR_STORMINIPORT_ID, level, format.cast(), arguments.cast_mut().cast());
 }
 
 /// StorPortLogError: an entry in the event log, here in the log.

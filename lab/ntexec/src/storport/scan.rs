@@ -20,6 +20,7 @@ use super::unit::Unit;
 use super::{pdo, rules, start};
 use crate::disk::sense::Sense;
 use crate::nt::base::NTSTATUS;
+use crate::nt::io::consts::*;
 use crate::nt::io::*;
 use crate::nt::scsi::*;
 use crate::nt::status::*;

@@ -10,6 +10,7 @@ use super::os::*;
 use super::srb::{Address, SrbBlock};
 use super::{hw, registry, request, rules, timeout, timers, unit};
 use crate::nt::base::NTSTATUS;
+use crate::nt::io::consts::*;
 use crate::nt::io::*;
 use crate::nt::ke::PVOID;
 use crate::nt::scsi::*;

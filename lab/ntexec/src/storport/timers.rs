@@ -218,12 +218,12 @@ pub(crate) unsafe fn queue_worker(adapter: &Adapter, worker: *mut Worker, routin
         }
         (*worker).routine.store(routine, Ordering::Release);
         (*worker).context.store(context, Ordering::Release);
-        IoQueueWorkItem((*worker).item.cast(), Some(work), 1, worker.cast());
+        IoQueueWorkItem((*worker).item.cast(), work, 1, worker.cast());
     }
     STOR_STATUS_SUCCESS
 }
 
-unsafe extern "win64" fn work(_: *mut crate::nt::io::DEVICE_OBJECT, context: PVOID) {
+unsafe extern "win64" fn work(_: PVOID, context: PVOID) {
     // SAFETY: the context is a worker that the miniport frees only when it is not queued.
     unsafe {
         let worker = context.cast::<Worker>();
