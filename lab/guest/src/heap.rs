@@ -4,6 +4,9 @@ use ntexec::machine::try_machine;
 use core::sync::atomic::{AtomicBool, Ordering};
 use talc::{ErrOnOom, Span, Talc, Talck};
 
+/// Rounds after which a lock's holder is taken for stopped.
+const STUCK: u32 = 1 << 20;
+
 /// A spin lock that keeps interrupts off, for `lock_api`.
 pub struct RawLock {
     held: AtomicBool,
@@ -18,8 +21,12 @@ unsafe impl lock_api::RawMutex for RawLock {
 
     fn lock(&self) {
         let enable = try_machine().is_some_and(|m| m.disable_interrupts());
-        let mut spins = 0;
+        let mut spins = 0u32;
         while self.held.swap(true, Ordering::Acquire) {
+            // A bug check stops the other processors, perhaps one that holds this: the report goes on without it.
+            if spins > STUCK && ntexec::kd::bugcheck::in_progress() {
+                break;
+            }
             if let Some(m) = try_machine() {
                 m.relax(spins);
             }

@@ -6,6 +6,9 @@ use ntexec::machine::{Caching, LineConfig, Machine, MapError, MemoryRange, PAGE_
 use ntexec::sync::Lock;
 use x86_64::instructions::interrupts;
 
+/// Rounds that a line waits for another processor's.
+const LOG_PATIENCE: u32 = 1 << 20;
+
 /// The machine, once it is set up.
 pub struct Guest {
     boot: multiboot::Boot,
@@ -34,6 +37,11 @@ impl Guest {
         }
     }
 
+    /// What the loader passed.
+    pub fn boot(&self) -> &multiboot::Boot {
+        &self.boot
+    }
+
     fn processor(&self, cpu: usize) -> firmware::Processor {
         self.firmware.processors.get(cpu).copied().unwrap_or_default()
     }
@@ -41,8 +49,16 @@ impl Guest {
 
 impl Machine for Guest {
     fn log(&self, line: &[u8]) {
-        let _guard = self.log.lock();
+        // A bug check stops the other processors, perhaps one that writes: this one goes on all the same.
+        let guard = (0..LOG_PATIENCE).find_map(|spins| {
+            let guard = self.log.try_lock();
+            if guard.is_none() {
+                self.relax(spins);
+            }
+            guard
+        });
         ports::debug_write(line);
+        drop(guard);
     }
 
     fn com1_byte(&self) -> Option<u8> {

@@ -22,12 +22,19 @@ mod xen;
 
 use alloc::boxed::Box;
 use core::panic::PanicInfo;
-use ntexec::machine::Machine;
+use core::sync::atomic::{AtomicPtr, Ordering};
+use ntexec::machine::{Machine, machine};
 
 /// The system's first thread: the bundle's plan, or without a bundle a check of the kernel itself.
 fn start() {
-    selftest::run();
+    if machine().bundle().is_empty() {
+        selftest::run(GUEST.load(Ordering::Acquire));
+    }
+    ntexec::init::main();
 }
+
+/// The machine, for what only the guest knows of it.
+static GUEST: AtomicPtr<machine::Guest> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Before the machine is set up there is nobody to report to but the port.
 fn fail(why: &str) -> ! {
@@ -68,6 +75,18 @@ fn timer_hz(tsc_frequency: u64) -> u64 {
     u64::from(apic::measure_timer(|| time::wait(20_000, tsc_frequency))) * 50
 }
 
+/// Lets stack traces name the executive's own code: as offsets from [`boot::KERNEL`] in this image.
+fn name_image() {
+    ntexec::kd::modules::register(ntexec::kd::modules::ModuleInfo {
+        base: boot::KERNEL,
+        size: (&raw const boot::text_end) as usize - boot::KERNEL,
+        name: ntexec::kd::modules::ModuleInfo::name_field("guest.elf"),
+        pdata_rva: 0,
+        pdata_len: 0,
+        driver: 0,
+    });
+}
+
 /// Where the boot code goes, in long mode on the boot stack.
 #[unsafe(no_mangle)]
 extern "C" fn kernel_main(magic: u32, info: u32) -> ! {
@@ -90,6 +109,8 @@ extern "C" fn kernel_main(magic: u32, info: u32) -> ! {
     let guest: &'static machine::Guest =
         Box::leak(Box::new(machine::Guest::new(boot, firmware, frequency, timer_hz(frequency))));
     let machine: &'static &'static dyn Machine = Box::leak(Box::new(guest as &dyn Machine));
+    GUEST.store(core::ptr::from_ref(guest).cast_mut(), Ordering::Release);
+    name_image();
     // GS must be there before the machine can say which processor this is.
     ntexec::hal::prepare(machine);
     guest.start_cpus();

@@ -3,6 +3,7 @@
 use ntexec::machine::{MemoryRange, PAGE_SIZE};
 
 const MAGIC: u32 = 0x2BAD_B002;
+const HAS_COMMAND_LINE: u32 = 1 << 2;
 const HAS_MODULES: u32 = 1 << 3;
 const HAS_MAP: u32 = 1 << 6;
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -19,6 +20,8 @@ pub struct Boot {
     pub count: usize,
     /// The first module: start and end, physical.
     pub module: (u64, u64),
+    /// The command line, filled up with zeroes.
+    pub command_line: [u8; 128],
 }
 
 /// Reads a value at a physical address below 4 GiB.
@@ -39,7 +42,11 @@ impl Boot {
             ranges: [MemoryRange { base: 0, len: 0, free: false }; MAX_RANGES],
             count: 0,
             module: (0, 0),
+            command_line: [0; 128],
         };
+        if flags & HAS_COMMAND_LINE != 0 {
+            boot.take_command_line(read(info + 16));
+        }
         if flags & HAS_MODULES != 0 && read::<u32>(info + 20) > 0 {
             let first: u32 = read(info + 24);
             boot.module = (u64::from(read::<u32>(first)), u64::from(read::<u32>(first + 4)));
@@ -54,6 +61,23 @@ impl Boot {
             at += size + 4;
         }
         Some(boot)
+    }
+
+    fn take_command_line(&mut self, at: u32) {
+        let last = self.command_line.len() - 1;
+        for (to, address) in self.command_line[..last].iter_mut().zip(at..) {
+            *to = read(address);
+            if *to == 0 {
+                return;
+            }
+        }
+    }
+
+    /// The value of `name=` on the command line.
+    pub fn option(&self, name: &str) -> Option<&str> {
+        let end = self.command_line.iter().position(|&b| b == 0)?;
+        let line = core::str::from_utf8(&self.command_line[..end]).ok()?;
+        line.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
     }
 
     fn add(&mut self, base: u64, len: u64, free: bool) {

@@ -174,8 +174,48 @@ fn memory() {
     kd_log!("selftest: free pages {} -> {}", before.0, mm::phys::free_pages());
 }
 
+/// Uses up the stack.
+fn recurse(depth: u64) -> u64 {
+    let fill = core::hint::black_box([depth; 64]);
+    if depth == u64::MAX { 0 } else { recurse(depth + 1) + fill[(depth % 64) as usize] }
+}
+
+/// Breaks something, to see that it is reported: `crash=` on the command line.
+fn crash(how: &str) {
+    kd_log!("selftest: crash={how}");
+    match how {
+        // SAFETY: unsound on purpose: nothing is mapped at 8.
+        "page-fault" => unsafe { (8 as *mut u32).write_volatile(1) },
+        "stack" => kd_log!("{}", recurse(0)),
+        "panic" => panic!("asked for"),
+        "irql" => KeLowerIrql(2),
+        "spin-lock" => {
+            let mut lock = 0;
+            // SAFETY: the lock is ours; that it is taken twice is the point.
+            unsafe {
+                KeAcquireSpinLockRaiseToDpc(&raw mut lock);
+                KeAcquireSpinLockAtDpcLevel(&raw mut lock);
+            }
+        }
+        "double-free" => {
+            // SAFETY: unsound on a kernel that does not check.
+            unsafe {
+                let p = ex::ExAllocatePoolWithTag(0x200, 10, 1);
+                ex::ExFreePoolWithTag(p, 1);
+                ex::ExFreePoolWithTag(p, 1);
+            }
+        }
+        _ => kd_log!("selftest: no such crash"),
+    }
+}
+
 /// Runs everything, says how it went, and powers off.
-pub fn run() {
+pub fn run(guest: *const crate::machine::Guest) {
+    // SAFETY: null, or the machine, which stays.
+    if let Some(how) = unsafe { guest.as_ref() }.and_then(|g| g.boot().option("crash")) {
+        crash(how);
+        machine().power_off();
+    }
     kd_log!("selftest: {} processors, {} free pages", machine().cpu_count(), mm::phys::free_pages());
     ping_pong();
     dpcs();

@@ -209,45 +209,47 @@ pub fn unwind(context: &mut CONTEXT) -> Option<()> {
     }
 }
 
-/// Fills `frames` with return addresses, from `context` outwards: by unwind data in images, by frame pointers or by
-/// looking for image addresses on the stack where there is no such data (the executive's own code). Gives the count.
+/// Fills `frames` with return addresses, from `context` outwards: by unwind data in images that have it; elsewhere (the
+/// executive's own code) by looking for return addresses on the stack, which may find old ones too. Gives the count.
 pub fn walk(context: &CONTEXT, frames: &mut [u64]) -> usize {
     let mut context = *context;
     let mut count = 0;
-    while count < frames.len() {
-        if modules::find(context.Rip as usize).is_some() {
-            frames[count] = context.Rip;
-            count += 1;
-            if unwind(&mut context).is_none() {
-                break;
-            }
-            continue;
-        }
-        if context.Rip != 0 && count < frames.len() {
-            frames[count] = context.Rip;
-            count += 1;
-        }
-        if scan(&mut context).is_none() {
+    while let Some(slot) = frames.get_mut(count) {
+        *slot = context.Rip;
+        count += 1;
+        let described = modules::find(context.Rip as usize).is_some_and(|m| m.pdata_len != 0);
+        let next = if described { unwind(&mut context) } else { scan(&mut context) };
+        if next.is_none() || context.Rip == 0 {
             break;
         }
     }
     count
 }
 
-/// Looks upwards on the stack for an address in an image, for at most 4 KiB.
+/// Looks upwards on the stack for a return address, for at most 4 KiB.
 fn scan(context: &mut CONTEXT) -> Option<()> {
-    let mut at = context.Rsp & !7;
-    let end = at + 4096;
-    while at < end {
+    let begin = context.Rsp & !7;
+    for at in (begin..begin + 4096).step_by(8) {
         let value = stack(at)?;
-        if modules::find(value as usize).is_some() {
+        if is_return_address(value as usize) {
             context.Rip = value;
             context.Rsp = at + 8;
             return Some(());
         }
-        at += 8;
     }
     None
+}
+
+/// Is `address` in an image, behind a call? `E8` with 4 bytes, or `FF /2` with 2 to 7 bytes in all.
+fn is_return_address(address: usize) -> bool {
+    let Some(module) = modules::find(address) else { return false };
+    if address < module.base + 8 || !crate::mm::is_mapped(address - 8) || !crate::mm::is_mapped(address) {
+        return false;
+    }
+    // SAFETY: mapped, both ends.
+    let code = unsafe { ((address - 8) as *const [u8; 8]).read() };
+    let indirect = |len: usize| code[8 - len] == 0xFF && code[9 - len] >> 3 & 7 == 2;
+    code[3] == 0xE8 || (2..=7).any(indirect)
 }
 
 /// `RtlLookupFunctionEntry`. Any IRQL.

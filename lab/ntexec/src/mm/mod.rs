@@ -6,12 +6,14 @@ pub mod iospace;
 pub mod mdl;
 pub mod pages;
 pub mod phys;
+pub mod routine;
 pub mod va;
 
 pub use contiguous::*;
 pub use iospace::*;
 pub use mdl::*;
 pub use pages::*;
+pub use routine::MmGetSystemRoutineAddress;
 
 use crate::machine::{PAGE_SIZE, machine};
 
@@ -41,4 +43,4 @@ pub const fn page_of(address: usize) -> usize {
     address & !(PAGE_SIZE - 1)
 }
 
-join_exports! { contiguous, iospace, mdl, pages }
+join_exports! { contiguous, iospace, mdl, pages, routine }
