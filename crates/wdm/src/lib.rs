@@ -41,9 +41,13 @@ mod layout;
 #[cfg(windows)]
 pub mod mdl;
 #[cfg(windows)]
+pub mod mutex;
+#[cfg(windows)]
 pub mod pages;
 #[cfg(windows)]
 pub mod port;
+#[cfg(windows)]
+pub mod power;
 #[cfg(windows)]
 pub mod query;
 #[cfg(windows)]

@@ -19,6 +19,8 @@ const ATTRIBUTES: u32 = 0x40 | 0x200;
 /// `KEY_READ`, `KEY_READ | KEY_WRITE`.
 const KEY_READ: u32 = 0x2_0019;
 const KEY_READ_WRITE: u32 = 0x2_001F;
+/// `REG_OPTION_VOLATILE`.
+const VOLATILE: u32 = 1;
 /// `KeyValuePartialInformation` and where its data begin.
 const PARTIAL_INFORMATION: i32 = 2;
 const PARTIAL_DATA: usize = 12;
@@ -81,7 +83,7 @@ impl Key {
     /// # Errors
     /// What `ZwCreateKey` says; all but the last element of the path exist.
     pub fn create(path: &[u16]) -> Result<Self> {
-        create(null_mut(), path)
+        create(null_mut(), path, 0)
     }
 
     /// Like [`Key::create`] for a key below this one.
@@ -89,7 +91,16 @@ impl Key {
     /// # Errors
     /// What `ZwCreateKey` says.
     pub fn create_child(&self, name: &[u16]) -> Result<Self> {
-        create(self.0, name)
+        create(self.0, name, 0)
+    }
+
+    /// Like [`Key::create_child`] for a key that is gone after the next boot. If there is one it stays as it
+    /// is.
+    ///
+    /// # Errors
+    /// What `ZwCreateKey` says.
+    pub fn create_volatile_child(&self, name: &[u16]) -> Result<Self> {
+        create(self.0, name, VOLATILE)
     }
 
     /// A value's type and data.
@@ -244,7 +255,7 @@ fn open(root: HANDLE, path: &[u16], access: Access) -> Result<Key> {
     Ok(Key(handle))
 }
 
-fn create(root: HANDLE, path: &[u16]) -> Result<Key> {
+fn create(root: HANDLE, path: &[u16], options: u32) -> Result<Key> {
     let name = UnicodeString::new(path);
     let mut attributes = attributes(root, &name);
     let mut handle = null_mut();
@@ -256,7 +267,7 @@ fn create(root: HANDLE, path: &[u16]) -> Result<Key> {
             &raw mut attributes,
             0,
             null_mut(),
-            0,
+            options,
             null_mut(),
         )
     })?;
