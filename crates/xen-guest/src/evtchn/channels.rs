@@ -43,6 +43,8 @@ pub struct OpenChannel {
     pub port: u32,
     /// Mask the port before each call; the owner unmasks.
     pub auto_mask: bool,
+    /// The port is closed with the channel; else it belongs to someone else (the toolstack).
+    pub owns_port: bool,
     /// The vCPU that is told.
     pub vcpu: u32,
     /// The driver's function, opaque here.
@@ -67,6 +69,7 @@ struct Slot {
     /// Handlers inside.
     active: AtomicU32,
     auto_mask: AtomicU32,
+    owns_port: AtomicU32,
     vcpu: AtomicU32,
     count: AtomicU32,
     function: AtomicUsize,
@@ -80,6 +83,7 @@ impl Slot {
             port: AtomicU32::new(0),
             active: AtomicU32::new(0),
             auto_mask: AtomicU32::new(0),
+            owns_port: AtomicU32::new(0),
             vcpu: AtomicU32::new(0),
             count: AtomicU32::new(0),
             function: AtomicUsize::new(0),
@@ -133,6 +137,7 @@ impl Channels {
         let id = index as u16;
         slot.port.store(channel.port, Relaxed);
         slot.auto_mask.store(channel.auto_mask.into(), Relaxed);
+        slot.owns_port.store(channel.owns_port.into(), Relaxed);
         slot.vcpu.store(channel.vcpu, Relaxed);
         slot.count.store(0, Relaxed);
         slot.function.store(channel.function, Relaxed);
@@ -240,6 +245,11 @@ impl Channels {
     /// The channel masks its port before each call. Any IRQL.
     pub fn auto_mask(&self, id: ChannelId) -> Option<bool> {
         self.slot(id).map(|slot| slot.auto_mask.load(Relaxed) != 0)
+    }
+
+    /// The port is closed with the channel. Any IRQL.
+    pub fn owns_port(&self, id: ChannelId) -> Option<bool> {
+        self.slot(id).map(|slot| slot.owns_port.load(Relaxed) != 0)
     }
 
     /// The vCPU that is told of the channel's events. Any IRQL.

@@ -197,6 +197,12 @@ impl Fifo {
         false
     }
 
+    pub(super) fn pend(&self, port: u32) {
+        if let Some(word) = self.word(port) {
+            word.fetch_or(PENDING, SeqCst);
+        }
+    }
+
     pub(super) fn ack(&self, port: u32) {
         if let Some(word) = self.word(port) {
             word.fetch_and(!PENDING, SeqCst);

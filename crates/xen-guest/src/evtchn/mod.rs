@@ -66,6 +66,26 @@ impl EventAbi {
         }
     }
 
+    /// Unmasks whatever waits. True: an event waits, and no upcall will come for it. Any IRQL.
+    pub fn unmask_raw(&self, port: u32) -> bool {
+        match self {
+            Self::TwoLevel(abi) => abi.unmask_raw(port),
+            Self::Fifo(abi) => !abi.try_unmask(port),
+        }
+    }
+
+    /// Makes the port look as if an event had come; the port is masked. [`EventChannelOps::unmask`] then lets Xen
+    /// raise it where the port is bound to. Any IRQL.
+    ///
+    /// [`EventChannelOps::unmask`]: crate::hypercall::EventChannelOps::unmask
+    pub fn pend(&self, port: u32) {
+        self.mask(port);
+        match self {
+            Self::TwoLevel(abi) => abi.pend(port),
+            Self::Fifo(abi) => abi.pend(port),
+        }
+    }
+
     /// An event waits. Any IRQL.
     pub fn is_pending(&self, port: u32) -> bool {
         match self {

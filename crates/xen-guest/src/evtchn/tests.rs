@@ -277,6 +277,27 @@ fn acknowledging_before_looking_lets_the_unmask_succeed() {
 }
 
 #[test]
+fn an_event_can_be_made_up_and_raised_by_xen() {
+    for (xen, abi) in worlds() {
+        assert!(abi.try_unmask(9));
+        abi.pend(9);
+        xen.unmask(9).expect("raises");
+        assert_eq!(poll(&abi), [9]);
+        assert!(!abi.is_masked(9));
+    }
+}
+
+#[test]
+fn a_raw_unmask_tells_what_waits() {
+    let (xen, abi) = worlds().into_iter().next().expect("two-level");
+    assert!(!abi.unmask_raw(3));
+    abi.mask(3);
+    xen.raise(&abi, 3);
+    assert!(abi.unmask_raw(3));
+    assert!(!abi.is_masked(3));
+}
+
+#[test]
 fn ports_that_do_not_exist_are_ignored() {
     for (_, abi) in worlds() {
         for port in [MAX_PORTS, u32::MAX] {
@@ -458,6 +479,7 @@ fn channel(port: u32, auto_mask: bool) -> OpenChannel {
     OpenChannel {
         port,
         auto_mask,
+        owns_port: false,
         vcpu: 0,
         function: 0x1000,
         argument: port as usize,

@@ -48,6 +48,20 @@ impl TwoLevel {
         false
     }
 
+    pub(super) fn unmask_raw(&self, port: u32) -> bool {
+        let Some((word, bit)) = place(port) else {
+            return false;
+        };
+        self.info.evtchn_mask[word].fetch_and(!bit, SeqCst);
+        self.info.evtchn_pending[word].load(SeqCst) & bit != 0
+    }
+
+    pub(super) fn pend(&self, port: u32) {
+        if let Some((word, bit)) = place(port) {
+            self.info.evtchn_pending[word].fetch_or(bit, SeqCst);
+        }
+    }
+
     pub(super) fn ack(&self, port: u32) {
         if let Some((word, bit)) = place(port) {
             self.info.evtchn_pending[word].fetch_and(!bit, SeqCst);
