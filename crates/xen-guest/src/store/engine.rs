@@ -30,6 +30,21 @@ pub struct Transaction {
     epoch: u32,
 }
 
+impl Transaction {
+    /// A non-zero number that stands for the transaction.
+    pub const fn number(self) -> u64 {
+        (self.epoch as u64) << 32 | self.id as u64
+    }
+
+    /// The transaction of a number that may come from anywhere: the server knows its own.
+    pub const fn from_number(number: u64) -> Self {
+        Self {
+            id: number as u32,
+            epoch: (number >> 32) as u32,
+        }
+    }
+}
+
 /// What [`Engine::pump`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pumped {
@@ -165,6 +180,13 @@ impl Engine {
     /// What was odd so far.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Somebody's reply has come and has not been taken.
+    pub fn has_untaken(&self) -> bool {
+        self.slots
+            .iter()
+            .any(|slot| matches!(slot.state, State::Done(_)))
     }
 
     /// Bits `SERVER_FEATURE_*` of the server.

@@ -392,6 +392,17 @@ fn a_transaction_that_always_conflicts_ends_with_the_conflict() {
 }
 
 #[test]
+fn a_transaction_and_a_watch_have_numbers_that_are_not_zero() {
+    let client = bench(1024);
+    let transaction = client.start().expect("starts");
+    assert_ne!(transaction.number(), 0);
+    assert_eq!(Transaction::from_number(transaction.number()), transaction);
+    let watch = client.watch("a".into(), 1).expect("watches");
+    assert_ne!(watch.number(), 0);
+    assert_eq!(WatchId::from_number(watch.number()), watch);
+}
+
+#[test]
 fn a_failed_transaction_leaves_nothing() {
     let client = bench(1024);
     let result: Result<(), _> = client.transaction(|transaction| {

@@ -58,7 +58,8 @@ impl Watches {
             }
             None => return Err(StoreError::OutOfMemory),
         };
-        self.uses = self.uses.wrapping_add(1);
+        // Never zero, so that an id can stand for a pointer.
+        self.uses = (self.uses.wrapping_add(1) << PLACE_BITS >> PLACE_BITS).max(1);
         let id = (self.uses << PLACE_BITS) | place as u32;
         if let Some(entry) = self.places.get_mut(place) {
             *entry = Some(Watch {
