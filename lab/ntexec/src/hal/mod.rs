@@ -16,8 +16,16 @@ pub const IPI_VECTOR: u8 = 0xE1;
 /// Above: spurious, or for the machine itself.
 const SPURIOUS_VECTOR: u8 = 0xFF;
 
+/// `int 29h`: `__fastfail`, the code in rcx.
+const FAST_FAIL: u8 = 0x29;
+/// `int 2Ch`: `__int2c`, what `NT_ASSERT` and drivers' own assertions run into.
+const ASSERTION: u8 = 0x2C;
+/// `int 2Dh`: the debug service (`DbgPrint`, `DbgPrompt`, symbols) of a debugger that is not there.
+const DEBUG_SERVICE: u8 = 0x2D;
+
 const NMI: u64 = 2;
 const BREAKPOINT: u64 = 3;
+const STATUS_ASSERTION_FAILURE: usize = 0xC000_0420;
 const DOUBLE_FAULT: u64 = 8;
 const PAGE_FAULT: u64 = 14;
 
@@ -71,9 +79,26 @@ pub fn run_cpu(index: usize, main: fn()) -> ! {
     dispatcher::idle()
 }
 
+/// The interrupts that code raises by an instruction. False if `vector` is none of them.
+fn is_software_interrupt(vector: u8, frame: &TrapFrame) -> bool {
+    let at = frame.rip as usize;
+    match vector {
+        FAST_FAIL => {
+            let p = [frame.rcx as usize, frame.rsp as usize, at, 0];
+            bugcheck::raise_at(frame, bugcheck::KERNEL_SECURITY_CHECK_FAILURE, p, "fast fail")
+        }
+        ASSERTION => {
+            let p = [STATUS_ASSERTION_FAILURE, at, 0, 0];
+            bugcheck::raise_at(frame, bugcheck::KMODE_EXCEPTION_NOT_HANDLED, p, "assertion")
+        }
+        DEBUG_SERVICE => true,
+        _ => false,
+    }
+}
+
 /// An interrupt, vectors 32 to 255; interrupts are off. May return on another thread's behalf much later.
-pub fn on_interrupt(vector: u8, _frame: &TrapFrame) {
-    if vector == SPURIOUS_VECTOR {
+pub fn on_interrupt(vector: u8, frame: &TrapFrame) {
+    if vector == SPURIOUS_VECTOR || is_software_interrupt(vector, frame) {
         return;
     }
     let pcr = pcr::this();

@@ -32,6 +32,7 @@ mod codes {
     pub const UNEXPECTED_KERNEL_MODE_TRAP: u32 = 0x7F;
     pub const BAD_POOL_CALLER: u32 = 0xC2;
     pub const SYSTEM_SERVICE_EXCEPTION: u32 = 0x3B;
+    pub const KERNEL_SECURITY_CHECK_FAILURE: u32 = 0x139;
     pub const THREAD_TERMINATE_HELD_MUTEX: u32 = 0x4000_008A;
     /// The executive's own code failed: not a driver's fault.
     pub const EXECUTIVE_PANIC: u32 = 0xE2;

@@ -214,9 +214,13 @@ pub fn unwind(context: &mut CONTEXT) -> Option<()> {
 pub fn walk(context: &CONTEXT, frames: &mut [u64]) -> usize {
     let mut context = *context;
     let mut count = 0;
-    while let Some(slot) = frames.get_mut(count) {
+    for _ in 0..256 {
+        let Some(slot) = frames.get_mut(count) else { break };
         *slot = context.Rip;
-        count += 1;
+        // What the scan finds again and again is not a recursion but what the stack happens to hold.
+        if count == 0 || frames[count - 1] != context.Rip {
+            count += 1;
+        }
         let described = modules::find(context.Rip as usize).is_some_and(|m| m.pdata_len != 0);
         let next = if described { unwind(&mut context) } else { scan(&mut context) };
         if next.is_none() || context.Rip == 0 {
