@@ -31,8 +31,8 @@ pub struct Report {
     pub leaked_grants: usize,
     /// True if Xen's books were read after the drivers were unloaded
     pub books_read: bool,
-    /// Rules broken that are judged to be a driver's fault, with the reason
-    pub allowed: Vec<String>,
+    /// Disks with bytes and the SHA-256 of what both the guest and the host read in them at the end
+    pub compared: Vec<(String, u64, String)>,
     /// From the guest's first boot to its end
     pub time: Duration,
 }

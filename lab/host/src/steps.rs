@@ -49,7 +49,12 @@ pub fn perform(session: &Session, domain: u32, step: &Step) -> anyhow::Result<()
     }
 }
 
-fn expect_value(session: &Session, path: &str, value: &str, within: Duration) -> anyhow::Result<()> {
+fn expect_value(
+    session: &Session,
+    path: &str,
+    value: &str,
+    within: Duration,
+) -> anyhow::Result<()> {
     let start = Instant::now();
     loop {
         let output = session

@@ -1,0 +1,243 @@
+//! What a guest says, and what follows from it.
+
+use super::Boot;
+use super::Run;
+use crate::domain::Domain;
+use crate::report::DiskFound;
+use crate::report::StepDone;
+use crate::session::Event;
+use crate::steps;
+use anyhow::bail;
+use dom0_agent::StateChange;
+use lab_protocol::line;
+use lab_protocol::line::Decoded;
+use lab_protocol::plan::Step;
+use lab_protocol::record::GO;
+use lab_protocol::record::Record;
+use lab_protocol::record::STOP;
+use std::time::Duration;
+use std::time::Instant;
+
+/// Lines that are kept for `expect-log`.
+const MAX_TEXTS: usize = 200_000;
+
+impl Run<'_> {
+    /// Takes an event. True if it is a word of the guest.
+    pub(super) fn take(&mut self, boot: &mut Boot, event: Event) -> bool {
+        match event {
+            Event::Console(line) => match line::split_domain(&line) {
+                Some((domain, text)) if domain == boot.domain => {
+                    self.take_line(boot, text);
+                    true
+                }
+                _ => self.take_xens_line(boot, &line),
+            },
+            Event::State(change) => {
+                self.take_state(boot.domain, change);
+                false
+            }
+            Event::Ready | Event::Ended => false,
+        }
+    }
+
+    /// Xen tells of a triple fault and the like with the vCPU in front.
+    fn take_xens_line(&mut self, boot: &Boot, line: &str) -> bool {
+        if line.contains(&format!("d{}v", boot.domain)) {
+            self.log.line(line);
+        }
+        false
+    }
+
+    fn take_line(&mut self, boot: &mut Boot, line: &str) {
+        let text = match boot.decoder.line(line) {
+            Decoded::Text(text) => text,
+            Decoded::Gap(missing, text) => {
+                self.report
+                    .fail(format!("{missing} pieces of the guest's log are lost"));
+                text
+            }
+            Decoded::Partial => return,
+            Decoded::Foreign(text) => {
+                self.log.line(&format!("firmware: {text}"));
+                return;
+            }
+        };
+        self.log.line(&text);
+        match Record::from_text(&text) {
+            None => {
+                if self.texts.len() < MAX_TEXTS {
+                    self.texts.push(text);
+                }
+            }
+            Some(Ok(record)) => self.take_record(boot, record),
+            Some(Err(error)) => self.report.fail(format!(
+                "a record of the guest cannot be read: {error}: {text}"
+            )),
+        }
+    }
+
+    fn take_state(&mut self, domain: u32, change: StateChange) {
+        let front = format!("/local/domain/{domain}/device/");
+        let mut parts = change.path.split('/').rev();
+        // …/backend/CLASS/DOMAIN/ID/state
+        let owner = parts.nth(2);
+        let back = change.path.contains("/backend/") && owner == Some(&domain.to_string());
+        if back || change.path.starts_with(&front) {
+            self.report.states.push(change);
+        }
+    }
+
+    fn take_record(&mut self, boot: &mut Boot, record: Record) {
+        match record {
+            Record::Boot { cpus, memory } => {
+                let boots = self.report.boots + 1;
+                let memory = memory >> 20;
+                (self.progress)(&format!("boot {boots}: {cpus} CPUs, {memory} MiB"));
+            }
+            Record::ImageLoaded { name, version, .. } => {
+                self.report.images.insert(name, version);
+            }
+            Record::ImageUnloaded { .. } => {}
+            Record::Device {
+                instance,
+                state,
+                service,
+            } => {
+                self.report.devices.insert(instance, (state, service));
+            }
+            Record::Disk {
+                target,
+                inquiry,
+                serial,
+                capacity,
+                block,
+                write_cache,
+            } => {
+                (self.progress)(&format!(
+                    "disk at target {target}: {inquiry}, {capacity} bytes"
+                ));
+                let found = DiskFound {
+                    inquiry,
+                    serial,
+                    capacity,
+                    block,
+                    write_cache,
+                };
+                self.report.disks.insert(target, found);
+            }
+            Record::DiskGone { .. } => {}
+            Record::StepBegin { step } => boot.step = Some(step),
+            Record::StepEnd { step, error, io } => {
+                self.step_ended(boot, StepDone { step, error, io })
+            }
+            Record::HostStep { step } => boot.host_step = Some(step),
+            Record::Registry(change) => self.registry.push(change),
+            Record::Violation {
+                driver,
+                call,
+                rule,
+                detail,
+            } => self
+                .report
+                .fail(format!("{driver} broke a rule: {call}: {rule}: {detail}")),
+            Record::BugCheck {
+                code,
+                parameters,
+                stack,
+                detail,
+            } => {
+                boot.bug_check = true;
+                let [a, b, c, d] = parameters;
+                let mut text = format!(
+                    "bug check {code:#x} ({a:#x}, {b:#x}, {c:#x}, {d:#x}){}: {detail}",
+                    boot.place()
+                );
+                for frame in &stack {
+                    text += &format!("\n    {}", self.symbols.describe(frame));
+                }
+                self.log.line(&text);
+                self.report.fail(text);
+            }
+            Record::Leaks { driver, pool } => {
+                if !pool.is_empty() {
+                    self.report.leaks.push((driver, pool));
+                }
+            }
+            Record::Reboot { why, next_step } => boot.reboot = Some((why, next_step)),
+            Record::Finished { ok } => {
+                boot.finished = true;
+                if !ok && self.report.passed() {
+                    self.report
+                        .fail("the guest says that the run failed, but not why");
+                }
+            }
+        }
+    }
+
+    fn step_ended(&mut self, boot: &mut Boot, done: StepDone) {
+        boot.step = None;
+        let number = done.step + 1;
+        let name = self
+            .setup
+            .plan
+            .step
+            .get(done.step as usize)
+            .map_or("?", Step::name);
+        match &done.error {
+            None => (self.progress)(&format!("step {number}: {name}: done")),
+            Some(error) => {
+                (self.progress)(&format!("step {number}: {name}: {error}"));
+                self.report.fail(format!("step {number}, {name}: {error}"));
+            }
+        }
+        self.report.steps.push(done);
+    }
+
+    /// Does a step that the guest waits for, and tells it how that went.
+    pub(super) fn host_step(
+        &mut self,
+        domain: &Domain,
+        boot: &mut Boot,
+        step: u32,
+    ) -> anyhow::Result<()> {
+        let plan = &self.setup.plan;
+        let outcome = match plan.step.get(step as usize) {
+            Some(Step::ExpectLog { text, within_ms }) => {
+                let within = Duration::from_millis(u64::from(*within_ms));
+                self.expect_log(boot, text, within)
+            }
+            Some(step) => steps::perform(self.session, domain.id, step),
+            None => {
+                self.report.fail(format!(
+                    "the guest waits for step {}, which the plan has not",
+                    step + 1
+                ));
+                Ok(())
+            }
+        };
+        let answer = match outcome {
+            Ok(()) => GO,
+            Err(error) => {
+                crate::interrupt::check()?;
+                self.report.fail(format!("step {}: {error:#}", step + 1));
+                STOP
+            }
+        };
+        domain.send(self.session, answer)
+    }
+
+    fn expect_log(&mut self, boot: &mut Boot, text: &str, within: Duration) -> anyhow::Result<()> {
+        let start = Instant::now();
+        loop {
+            if self.texts.iter().any(|line| line.contains(text)) {
+                return Ok(());
+            }
+            if start.elapsed() > within {
+                bail!("no line with {text:?} in the guest's log after {within:?}");
+            }
+            if let Some(event) = self.session.event(Duration::from_millis(100))? {
+                self.take(boot, event);
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Names for the addresses of a bug check's stack, by llvm-symbolizer.
+
+use crate::command;
+use lab_protocol::record::Frame;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Where names are looked up.
+#[derive(Debug)]
+pub struct Symbols {
+    tool: Option<PathBuf>,
+    guest: PathBuf,
+    folders: Vec<PathBuf>,
+}
+
+impl Symbols {
+    /// The guest's kernel has its names in itself; a driver's PDB lies beside it in one of the folders.
+    pub fn new(guest: &Path, folders: &[PathBuf]) -> Self {
+        Self {
+            tool: tool(),
+            guest: guest.to_owned(),
+            folders: folders.to_owned(),
+        }
+    }
+
+    /// The frame, with a name and a line if they are known.
+    pub fn describe(&self, frame: &Frame) -> String {
+        let place = match frame.image.as_str() {
+            "" => format!("{:#x}", frame.offset),
+            image => format!("{image}+{:#x}", frame.offset),
+        };
+        match self.look_up(frame) {
+            Some(name) => format!("{place} {name}"),
+            None => place,
+        }
+    }
+
+    fn look_up(&self, frame: &Frame) -> Option<String> {
+        // A return address lies behind the call, perhaps in the next line.
+        let offset = format!("{:#x}", frame.offset.saturating_sub(1));
+        let mut command = Command::new(self.tool.as_ref()?);
+        match self.file(&frame.image) {
+            Some(file) => command.arg("--relative-address").arg("--obj").arg(file),
+            None if frame.image.is_empty() || self.is_guest(&frame.image) => {
+                command.arg("--obj").arg(&self.guest)
+            }
+            None => return None,
+        };
+        let text = command::output(command.args([
+            "--output-style=GNU",
+            "-p",
+            "--basenames",
+            "-C",
+            &offset,
+        ]));
+        let text = String::from_utf8_lossy(&text.ok()?)
+            .trim()
+            .replace('\n', " ");
+        (!text.starts_with('?')).then_some(text)
+    }
+
+    fn is_guest(&self, image: &str) -> bool {
+        self.guest
+            .file_stem()
+            .is_some_and(|stem| image.starts_with(&*stem.to_string_lossy()))
+    }
+
+    fn file(&self, image: &str) -> Option<PathBuf> {
+        self.folders
+            .iter()
+            .filter_map(|folder| fs::read_dir(folder).ok())
+            .flatten()
+            .flatten()
+            .find(|entry| {
+                entry
+                    .file_name()
+                    .to_string_lossy()
+                    .eq_ignore_ascii_case(image)
+            })
+            .map(|entry| entry.path())
+    }
+}
+
+/// llvm-symbolizer by its plain name, or the newest one that Debian numbers.
+fn tool() -> Option<PathBuf> {
+    let number = |folder: &Path| -> Option<u32> {
+        folder
+            .file_name()?
+            .to_str()?
+            .strip_prefix("llvm-")?
+            .parse()
+            .ok()
+    };
+    let newest = fs::read_dir("/usr/lib")
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter_map(|folder| Some((number(&folder)?, folder.join("bin/llvm-symbolizer"))))
+        .filter(|(_, file)| file.is_file())
+        .max();
+    newest
+        .map(|(_, file)| file)
+        .or_else(|| command::find("llvm-symbolizer"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_of_an_unknown_image_keeps_its_offset() {
+        let symbols = Symbols::new(Path::new("/no/guest"), &[]);
+        let frame = Frame {
+            image: "a.sys".into(),
+            offset: 0x1234,
+        };
+        assert_eq!(symbols.describe(&frame), "a.sys+0x1234");
+    }
+}
