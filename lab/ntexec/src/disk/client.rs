@@ -1,6 +1,5 @@
 //! Requests to a disk from the top of its device stack, several at once.
 
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -160,7 +159,7 @@ struct Slot {
 
 /// Slots for requests, each with a buffer.
 pub struct Engine {
-    slots: Vec<Box<Slot>>,
+    slots: Vec<Slot>,
     shared: Arc<Shared>,
     under_way: usize,
 }
@@ -184,7 +183,7 @@ impl Engine {
         // SAFETY: the event does not move any more.
         unsafe { KeInitializeEvent(shared.event.get(), SYNCHRONIZATION_EVENT, 0) };
         let slots = (0..depth)
-            .map(|index| Some(Box::new(Slot { buffer: Buffer::new(size)?, shared: shared.clone(), index, sent: 0 })))
+            .map(|index| Some(Slot { buffer: Buffer::new(size)?, shared: shared.clone(), index, sent: 0 }))
             .collect::<Option<Vec<_>>>()?;
         Some(Self { slots, shared, under_way: 0 })
     }
@@ -209,7 +208,7 @@ impl Engine {
     /// # Errors
     /// If memory is short; nothing was sent then.
     pub fn submit(&mut self, slot: usize, disk: &Handle, write: bool, offset: u64, shift: usize, length: usize) -> Result<(), NTSTATUS> {
-        let slot = &mut *self.slots[slot];
+        let slot = &mut self.slots[slot];
         debug_assert!(shift + length <= slot.buffer.len());
         slot.sent = microseconds();
         // SAFETY: the buffer and the slot live until the request is done: `Drop` waits for it.

@@ -69,7 +69,6 @@ impl Facts {
 /// A disk.
 pub(crate) struct Disk {
     pub fdo: *mut DEVICE_OBJECT,
-    pub pdo: *mut DEVICE_OBJECT,
     pub lower: *mut DEVICE_OBJECT,
     pub facts: Lock<Facts>,
     pub started: AtomicBool,
@@ -169,7 +168,6 @@ unsafe extern "win64" fn add_device(driver: *mut DRIVER_OBJECT, pdo: *mut DEVICE
     }
     let disk = Box::into_raw(Box::new(Disk {
         fdo,
-        pdo,
         lower,
         facts: Lock::new(Facts::default()),
         started: AtomicBool::new(false),

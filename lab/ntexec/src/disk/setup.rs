@@ -8,7 +8,6 @@ use super::device::{Disk, Facts};
 use super::transfer;
 use crate::nt::base::NTSTATUS;
 use crate::nt::io::consts::*;
-use crate::nt::io::*;
 use crate::nt::scsi::*;
 use crate::nt::status::*;
 use crate::storport::os::*;

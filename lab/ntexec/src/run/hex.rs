@@ -11,7 +11,7 @@ pub fn bytes(text: &str) -> Option<Vec<u8>> {
 /// The bytes that digits name, `None` for `..`.
 pub fn pattern(text: &str) -> Option<Vec<Option<u8>>> {
     let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     digits

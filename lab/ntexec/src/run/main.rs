@@ -142,7 +142,8 @@ fn parallel(steps: &'static [Step], seed: u64, number: u32) -> (Result<(), Strin
     if names.windows(2).any(|pair| pair[0] == pair[1]) {
         return (Err("steps that run at once must be for different disks".into()), Vec::new());
     }
-    let results: Arc<Lock<Vec<(usize, Result<(), String>, Io)>>> = Arc::new(Lock::new(Vec::with_capacity(steps.len())));
+    type Done = (usize, Result<(), String>, Io);
+    let results: Arc<Lock<Vec<Done>>> = Arc::new(Lock::new(Vec::with_capacity(steps.len())));
     let left = Arc::new(AtomicUsize::new(steps.len()));
     for (index, step) in steps.iter().enumerate() {
         let (into, count) = (results.clone(), left.clone());

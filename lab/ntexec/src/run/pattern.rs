@@ -14,7 +14,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -25,7 +25,7 @@ impl Random {
     /// A number below `bound`, which is not 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         // The bias is below 2^-64 * bound, which no disk notices.
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+        ((u128::from(self.draw()) * u128::from(bound)) >> 64) as u64
     }
 }
 
@@ -45,7 +45,7 @@ impl Stamp {
     pub fn fill(&self, sector: u64, bytes: &mut [u8]) {
         let mut random = self.generator(sector);
         for chunk in bytes.chunks_exact_mut(8) {
-            chunk.copy_from_slice(&random.next().to_le_bytes());
+            chunk.copy_from_slice(&random.draw().to_le_bytes());
         }
     }
 
@@ -53,7 +53,7 @@ impl Stamp {
     pub fn mismatch(&self, sector: u64, bytes: &[u8]) -> Option<usize> {
         let mut random = self.generator(sector);
         bytes.chunks_exact(8).enumerate().find_map(|(i, chunk)| {
-            let expected = random.next().to_le_bytes();
+            let expected = random.draw().to_le_bytes();
             if expected == *chunk {
                 return None;
             }
@@ -64,7 +64,7 @@ impl Stamp {
 
     fn generator(&self, sector: u64) -> Random {
         let mut mix = Random::new(self.seed ^ u64::from(self.disk).rotate_left(40) ^ u64::from(self.generation).rotate_left(20));
-        let mixed = mix.next();
+        let mixed = mix.draw();
         Random::new(mixed ^ sector.wrapping_mul(0xd6e8_feb8_6659_fd93))
     }
 }

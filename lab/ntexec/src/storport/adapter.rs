@@ -105,6 +105,7 @@ pub(crate) struct Adapter {
     pub dpc_lock: KSPIN_LOCK,
     pub interrupt: *mut KINTERRUPT,
     pub dirql: KIRQL,
+    #[expect(clippy::vec_box, reason = "the queued DPC objects must not move")]
     pub completions: Vec<Box<CpuQueue>>,
     pub tick: Box<(KTIMER, KDPC)>,
     pub timer_call: Box<HwTimerCall>,

@@ -83,7 +83,7 @@ pub unsafe extern "win64" fn StorPortInitialize(
         return STATUS_REVISION_MISMATCH;
     }
     // The structure grew over time: what an older one lacks is zero.
-    // SAFETY: every field may be zero; `size` bytes are the miniport's.
+    // Every field may be zero; `size` bytes are the miniport's.
     let mut init: HwInitializationData = core::mem::zeroed();
     core::ptr::copy_nonoverlapping(data.cast::<u8>(), (&raw mut init).cast::<u8>(), size);
     let name = crate::ldr::driver_name(driver);

@@ -8,7 +8,6 @@ use super::os::*;
 use super::unit::Unit;
 use super::{registry, scan};
 use crate::nt::base::NTSTATUS;
-use crate::nt::io::consts::*;
 use crate::nt::io::*;
 use crate::nt::scsi::*;
 use crate::nt::status::*;

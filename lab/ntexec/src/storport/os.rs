@@ -8,11 +8,11 @@ pub(crate) use crate::io::{
     IoGetAttachedDeviceReference, IoInvalidateDeviceRelations, IoQueueWorkItem, IofCallDriver, IofCompleteRequest,
 };
 pub(crate) use crate::ke::{
-    KeAcquireSpinLockAtDpcLevel, KeAcquireSpinLockRaiseToDpc, KeCancelTimer, KeClearEvent, KeFlushQueuedDpcs,
+    KeAcquireSpinLockAtDpcLevel, KeCancelTimer, KeFlushQueuedDpcs,
     KeGetCurrentIrql, KeGetCurrentProcessorNumberEx, KeInitializeDpc, KeInitializeEvent, KeInitializeThreadedDpc,
     KeInitializeTimerEx, KeInsertQueueDpc, KeLowerIrql, KeQueryActiveProcessorCountEx, KeQueryInterruptTime,
-    KeQueryPerformanceCounter, KeReleaseSpinLock, KeReleaseSpinLockFromDpcLevel, KeRemoveQueueDpc, KeSetEvent,
-    KeSetImportanceDpc, KeSetTargetProcessorDpcEx, KeSetTimerEx, KeWaitForSingleObject, KfRaiseIrql,
+    KeQueryPerformanceCounter, KeReleaseSpinLockFromDpcLevel, KeRemoveQueueDpc, KeSetEvent,
+    KeSetTargetProcessorDpcEx, KeSetTimerEx, KeWaitForSingleObject, KfRaiseIrql,
 };
 pub(crate) use crate::mm::{
     MmAllocateContiguousMemory, MmBuildMdlForNonPagedPool, MmFreeContiguousMemory, MmGetPhysicalAddress, MmMapIoSpace,
@@ -34,8 +34,7 @@ pub(crate) const SECOND: u64 = 10_000_000;
 
 /// Interrupt time in units of 100 ns.
 pub(crate) fn now() -> u64 {
-    // SAFETY: no preconditions.
-    unsafe { KeQueryInterruptTime() }
+    KeQueryInterruptTime()
 }
 
 /// The index of the processor that this runs on.
@@ -46,22 +45,19 @@ pub(crate) fn current_cpu() -> usize {
 
 /// The number of processors.
 pub(crate) fn cpu_count() -> usize {
-    // SAFETY: no preconditions; ALL_PROCESSOR_GROUPS.
-    unsafe { KeQueryActiveProcessorCountEx(0xffff) as usize }
+    const ALL_PROCESSOR_GROUPS: u16 = 0xffff;
+    KeQueryActiveProcessorCountEx(ALL_PROCESSOR_GROUPS) as usize
 }
 
 /// Runs `f` at DISPATCH_LEVEL or above.
 pub(crate) fn at_dispatch<R>(f: impl FnOnce() -> R) -> R {
-    // SAFETY: the level is lowered to what it was.
-    unsafe {
-        if KeGetCurrentIrql() >= DISPATCH_LEVEL {
-            return f();
-        }
-        let old = KfRaiseIrql(DISPATCH_LEVEL);
-        let result = f();
-        KeLowerIrql(old);
-        result
+    if KeGetCurrentIrql() >= DISPATCH_LEVEL {
+        return f();
     }
+    let old = KfRaiseIrql(DISPATCH_LEVEL);
+    let result = f();
+    KeLowerIrql(old);
+    result
 }
 
 /// `IoGetCurrentIrpStackLocation`.

@@ -25,20 +25,15 @@ fn limit(call: &str) -> u64 {
 
 /// Calls a miniport's routine: it must come back at the level that it was called at, and in time.
 pub(crate) fn call<R>(adapter: &Adapter, name: &str, routine: impl FnOnce() -> R) -> R {
-    // SAFETY: no preconditions.
-    let (before, begun): (KIRQL, u64) = unsafe { (KeGetCurrentIrql(), now()) };
+    let (before, begun): (KIRQL, u64) = (KeGetCurrentIrql(), now());
     let result = routine();
-    // SAFETY: no preconditions.
-    let after = unsafe { KeGetCurrentIrql() };
+    let after = KeGetCurrentIrql();
     if after != before {
         broken(adapter, name, "IRQL", format_args!("called at IRQL {before}, came back at {after}"));
-        // SAFETY: the level is set back to what the caller had.
-        unsafe {
-            if after > before {
-                KeLowerIrql(before);
-            } else {
-                KfRaiseIrql(before);
-            }
+        if after > before {
+            KeLowerIrql(before);
+        } else {
+            KfRaiseIrql(before);
         }
     }
     let took = now().saturating_sub(begun);

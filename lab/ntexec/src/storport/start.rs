@@ -160,11 +160,11 @@ fn preset(adapter: &mut Adapter, line: &Line) {
     config.specific_lu_extension_size = init.specific_lu_extension_size;
     config.srb_extension_size = init.srb_extension_size;
     config.dma64_bit_addresses = SCSI_DMA64_SYSTEM_SUPPORTED;
-    config.maximum_number_of_logical_units = 8;
+    config.maximum_number_of_logical_units = registry::device_parameter(adapter, "MaximumLogicalUnit").map_or(8, |most| most.clamp(1, 8) as u8);
     config.wmi_data_provider = 1;
     config.synchronization_model = STOR_SYNCHRONIZE_HALF_DUPLEX;
     config.max_number_of_io = 1000;
-    config.max_ios_per_lun = 255;
+    config.max_ios_per_lun = registry::device_parameter(adapter, "NumberOfRequests").map_or(255, |most| most.clamp(16, 255));
     config.initial_lun_queue_depth = 20;
     config.feature_support = init.feature_support;
     *adapter.config = config;
