@@ -5,7 +5,7 @@ use core::ptr::{NonNull, null_mut};
 
 use wdk_sys::ntddk::{
     IoAttachDeviceToDeviceStack, IoCreateDevice, IoDeleteDevice, IoDetachDevice,
-    IoInvalidateDeviceRelations, ObfDereferenceObject, ObfReferenceObject,
+    IoGetAttachedDeviceReference, IoInvalidateDeviceRelations, ObfDereferenceObject, ObfReferenceObject,
 };
 use wdk_sys::{DEVICE_OBJECT, DRIVER_OBJECT};
 
@@ -161,5 +161,30 @@ impl Device {
         let bus = wdk_sys::_DEVICE_RELATION_TYPE::BusRelations;
         // SAFETY: a valid PDO that PnP knows.
         unsafe { IoInvalidateDeviceRelations(self.as_ptr(), bus) };
+    }
+}
+
+/// The device on top of a stack, kept alive while this is.
+pub struct StackTop(Device);
+
+impl StackTop {
+    /// The top of the stack that `device` belongs to. IRQL <= DISPATCH_LEVEL.
+    pub fn of(device: Device) -> Self {
+        // SAFETY: a valid device object; the reference is given back by drop.
+        let top = unsafe { IoGetAttachedDeviceReference(device.as_ptr()) };
+        // SAFETY: a device is at least its own stack's top.
+        Self(unsafe { Device::from_raw(top) })
+    }
+
+    /// The device.
+    pub fn device(&self) -> Device {
+        self.0
+    }
+}
+
+impl Drop for StackTop {
+    fn drop(&mut self) {
+        // SAFETY: taken by `of`.
+        unsafe { self.0.dereference() };
     }
 }

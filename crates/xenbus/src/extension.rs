@@ -40,7 +40,12 @@ pub unsafe fn install(device: Device, target: Target) {
         Target::Pdo(pdo) => (PDO, pdo.into_raw()),
     };
     // SAFETY: the caller's promise.
-    unsafe { device.extension().cast::<Extension>().write(Extension { kind, target }) };
+    unsafe {
+        device
+            .extension()
+            .cast::<Extension>()
+            .write(Extension { kind, target })
+    };
 }
 
 /// The target of a device object; `None` if it was taken out.
@@ -77,7 +82,10 @@ pub unsafe fn uninstall(device: Device) -> Option<Target> {
     // SAFETY: the caller's promise.
     let extension = unsafe { &mut *device.extension().cast::<Extension>() };
     let (kind, target) = (extension.kind, extension.target);
-    *extension = Extension { kind: 0, target: core::ptr::null() };
+    *extension = Extension {
+        kind: 0,
+        target: core::ptr::null(),
+    };
     match kind {
         // SAFETY: put there by install and taken out once.
         FDO => Some(Target::Fdo(unsafe { Shared::from_raw(target) })),

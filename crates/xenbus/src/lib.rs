@@ -9,19 +9,31 @@
 //! | `fdo_pnp`, `fdo_power` | its PnP and power requests |
 //! | `interrupts` | the line and the per-processor messages |
 //! | `children` | which classes xenstore has, and which children PnP is told of |
-//! | `guest` | what the toolstack sees of us: drivers/<n>, control/feature-*, the debug key |
+//! | `guest` | the driver's line in xenstore |
 //! | `pdo` | the children's device objects |
 //! | `provider` | Xen's services and the interfaces that children query |
 //! | `unplug` | emulated twins: the registry's accounting and the ports |
 //! | `parameters` | the service's registry values |
+//! | `version` | the driver's version |
 #![no_std]
 
-extern crate alloc as rust_alloc;
+extern crate alloc;
 #[cfg(not(test))]
 extern crate wdk_panic;
 
+mod children;
 mod driver;
 mod extension;
+mod fdo;
+mod fdo_pnp;
+mod fdo_power;
+mod guest;
+mod interrupts;
+mod parameters;
+mod pdo;
+mod provider;
+mod unplug;
+mod version;
 
 #[cfg(not(test))]
 #[global_allocator]
