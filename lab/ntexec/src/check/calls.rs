@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use lab_facts::{Condition, Function};
+use lab_facts::{Condition, DISPATCH_LEVEL, Function, HIGH_LEVEL, IrqlRange};
 
 use crate::machine::try_machine;
 
@@ -86,6 +86,13 @@ unsafe fn holds(condition: &Condition, args: *const u64) -> bool {
     }
 }
 
+/// Whether a level is in a range. Annotations cannot name a device's own level: where they say HIGH_LEVEL and nothing else,
+/// any level above DISPATCH_LEVEL is meant (KeReleaseInterruptSpinLock).
+fn allowed(range: IrqlRange, irql: u8) -> bool {
+    let device_level = range.min == HIGH_LEVEL && irql > DISPATCH_LEVEL;
+    device_level || (range.min..=range.max).contains(&irql)
+}
+
 /// Notes a call and checks its IRQL.
 ///
 /// # Safety
@@ -102,7 +109,7 @@ unsafe extern "win64" fn on_call(record: *const CallRecord, args: *const u64) {
     let Some(facts) = r.facts else { return };
     let irql = crate::ke::KeGetCurrentIrql();
     if let Some(range) = facts.contract.levels(|c| holds(c, args))
-        && !(range.min..=range.max).contains(&irql)
+        && !allowed(range, irql)
     {
         super::violation_by(
             r.driver,

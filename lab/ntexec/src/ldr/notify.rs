@@ -7,9 +7,11 @@ use crate::nt::base::{NTSTATUS, UNICODE_STRING};
 use crate::nt::status::*;
 use crate::sync::Lock;
 
+/// IMAGE_INFO of `ntddk.h`.
 #[repr(C)]
-struct IMAGE_INFO {
-    properties: u32,
+pub struct IMAGE_INFO {
+    /// SystemModeImage and such
+    pub properties: u32,
     base: *mut c_void,
     selector: u32,
     size: usize,
@@ -18,7 +20,7 @@ struct IMAGE_INFO {
 const _: () = assert!(size_of::<IMAGE_INFO>() == 40);
 
 /// PLOAD_IMAGE_NOTIFY_ROUTINE
-type LoadNotify = unsafe extern "win64" fn(*mut UNICODE_STRING, *mut c_void, *mut IMAGE_INFO);
+pub type LoadNotify = unsafe extern "win64" fn(*mut UNICODE_STRING, *mut c_void, *mut IMAGE_INFO);
 
 static LOAD: Lock<Vec<LoadNotify>> = Lock::new(Vec::new());
 static PROCESS: Lock<Vec<usize>> = Lock::new(Vec::new());

@@ -317,6 +317,9 @@ unsafe fn pdo_pnp(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
         }
         IRP_MN_QUERY_RESOURCES if !c.boot.is_empty() => answer(irp, &c.boot),
         IRP_MN_QUERY_RESOURCE_REQUIREMENTS if !c.requirements.is_empty() => answer(irp, &c.requirements),
+        // Function drivers forward this first and go on only if it succeeded: so Windows' PCI driver succeeds it, and leaves
+        // the list in Information as PnP put it there.
+        IRP_MN_FILTER_RESOURCE_REQUIREMENTS if c.pci.is_some() => complete(irp, STATUS_SUCCESS),
         IRP_MN_QUERY_BUS_INFORMATION => {
             let info = PNP_BUS_INFORMATION { BusTypeGuid: c.bus.0, LegacyBusType: c.bus.1, BusNumber: 0 };
             let bytes = core::slice::from_raw_parts((&raw const info).cast::<u8>(), size_of_val(&info));
