@@ -63,7 +63,8 @@ impl Llvm {
             }
         }
         bail!(
-            "apt knows no complete LLVM of version {OLDEST} or newer (lld-N, llvm-N, libclang1-N, libclang-common-N-dev)"
+            "apt knows no complete LLVM of version {OLDEST} or newer (lld-N, llvm-N, libclang1-N, libclang-common-N-dev). \
+             Its lists may be empty or old: run `sudo apt-get update`, then this command again"
         )
     }
 
