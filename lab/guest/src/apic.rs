@@ -44,7 +44,9 @@ fn read(register: u32) -> u32 {
         return unsafe { Msr::new(X2APIC_MSR + register).read() } as u32;
     }
     // SAFETY: `initialize` mapped the page.
-    unsafe { ((PAGE.load(Ordering::Relaxed) + register as usize * 16) as *const u32).read_volatile() }
+    unsafe {
+        ((PAGE.load(Ordering::Relaxed) + register as usize * 16) as *const u32).read_volatile()
+    }
 }
 
 fn write(register: u32, value: u32) {
@@ -54,7 +56,9 @@ fn write(register: u32, value: u32) {
         return;
     }
     // SAFETY: `initialize` mapped the page.
-    unsafe { ((PAGE.load(Ordering::Relaxed) + register as usize * 16) as *mut u32).write_volatile(value) }
+    unsafe {
+        ((PAGE.load(Ordering::Relaxed) + register as usize * 16) as *mut u32).write_volatile(value)
+    }
 }
 
 /// Chooses the mode, on the boot processor. `page` is where the APIC's page can be mapped.
@@ -71,7 +75,11 @@ pub fn detect(map: impl FnOnce(u64) -> usize) {
 /// Turns this processor's APIC on: no timer, no legacy lines, spurious vector set.
 pub fn initialize() {
     let mut base = Msr::new(BASE_MSR);
-    let x2 = if X2.load(Ordering::Relaxed) { ENABLE_X2 } else { 0 };
+    let x2 = if X2.load(Ordering::Relaxed) {
+        ENABLE_X2
+    } else {
+        0
+    };
     // SAFETY: the MSR exists; the APIC's address stays.
     unsafe {
         let value = base.read();
@@ -84,7 +92,11 @@ pub fn initialize() {
 
 /// This processor's APIC id.
 pub fn id() -> u32 {
-    if X2.load(Ordering::Relaxed) { read(ID) } else { read(ID) >> 24 }
+    if X2.load(Ordering::Relaxed) {
+        read(ID)
+    } else {
+        read(ID) >> 24
+    }
 }
 
 /// Ends the interrupt in service.

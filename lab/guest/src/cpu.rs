@@ -31,7 +31,11 @@ fn idt() -> &'static InterruptDescriptorTable {
             _ => 0,
         };
         // SAFETY: the table has 256 gates of 16 bytes.
-        unsafe { gates.add(usize::from(vector)).write(gate(crate::trap::stub(vector), ist)) };
+        unsafe {
+            gates
+                .add(usize::from(vector))
+                .write(gate(crate::trap::stub(vector), ist))
+        };
     }
     idt
 }

@@ -12,8 +12,13 @@ pub const MAX_CPUS: usize = 32;
 struct DirectMap;
 
 impl AcpiHandler for DirectMap {
-    unsafe fn map_physical_region<T>(&self, address: usize, size: usize) -> PhysicalMapping<Self, T> {
-        let va = NonNull::new((crate::paging::DIRECT_MAP + address) as *mut T).unwrap_or(NonNull::dangling());
+    unsafe fn map_physical_region<T>(
+        &self,
+        address: usize,
+        size: usize,
+    ) -> PhysicalMapping<Self, T> {
+        let va = NonNull::new((crate::paging::DIRECT_MAP + address) as *mut T)
+            .unwrap_or(NonNull::dangling());
         // SAFETY: the direct map holds the first 4 GiB, where firmware puts its tables.
         unsafe { PhysicalMapping::new(address, va, size, size, self.clone()) }
     }
@@ -58,11 +63,17 @@ impl Firmware {
                 found.take_madt(&madt);
             }
             if let Ok(fadt) = tables.find_table::<Fadt>() {
-                found.pm1a_control = fadt.pm1a_control_block().map(|b| b.address as u16).unwrap_or(0);
+                found.pm1a_control = fadt
+                    .pm1a_control_block()
+                    .map(|b| b.address as u16)
+                    .unwrap_or(0);
             }
         }
         if found.count == 0 {
-            found.processors[0] = Processor { apic_id: crate::apic::id(), acpi_id: 0 };
+            found.processors[0] = Processor {
+                apic_id: crate::apic::id(),
+                acpi_id: 0,
+            };
             found.count = 1;
         }
         found
@@ -71,8 +82,12 @@ impl Firmware {
     fn take_madt(&mut self, madt: &PhysicalMapping<DirectMap, Madt>) {
         for entry in madt.get().entries() {
             match entry {
-                MadtEntry::LocalApic(e) if e.flags & 1 == 1 => self.add(u32::from(e.apic_id), u32::from(e.processor_id)),
-                MadtEntry::LocalX2Apic(e) if e.flags & 1 == 1 => self.add(e.x2apic_id, e.processor_uid),
+                MadtEntry::LocalApic(e) if e.flags & 1 == 1 => {
+                    self.add(u32::from(e.apic_id), u32::from(e.processor_id))
+                }
+                MadtEntry::LocalX2Apic(e) if e.flags & 1 == 1 => {
+                    self.add(e.x2apic_id, e.processor_uid)
+                }
                 MadtEntry::IoApic(e) => {
                     if let Some(slot) = self.io_apics.iter_mut().find(|s| s.0 == 0) {
                         *slot = (e.io_apic_address, e.global_system_interrupt_base);

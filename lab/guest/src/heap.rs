@@ -1,7 +1,7 @@
 //! The executive's own heap, by crate `talc`. Drivers' pool does not come from here (`ntexec::ex::pool`).
 
-use ntexec::machine::try_machine;
 use core::sync::atomic::{AtomicBool, Ordering};
+use ntexec::machine::try_machine;
 use talc::{ErrOnOom, Span, Talc, Talck};
 
 /// Rounds after which a lock's holder is taken for stopped.
@@ -16,7 +16,10 @@ pub struct RawLock {
 // SAFETY: `held` is taken by one processor at a time.
 unsafe impl lock_api::RawMutex for RawLock {
     #[allow(clippy::declare_interior_mutable_const)]
-    const INIT: Self = Self { held: AtomicBool::new(false), enable: AtomicBool::new(false) };
+    const INIT: Self = Self {
+        held: AtomicBool::new(false),
+        enable: AtomicBool::new(false),
+    };
     type GuardMarker = lock_api::GuardNoSend;
 
     fn lock(&self) {

@@ -19,7 +19,13 @@ struct Unit {
 }
 
 const MAX: usize = 4;
-static UNITS: Lock<[Unit; MAX]> = Lock::new([Unit { page: 0, base: 0, inputs: 0 }; MAX]);
+static UNITS: Lock<[Unit; MAX]> = Lock::new(
+    [Unit {
+        page: 0,
+        base: 0,
+        inputs: 0,
+    }; MAX],
+);
 
 impl Unit {
     fn read(&self, register: u32) -> u32 {
@@ -42,7 +48,11 @@ impl Unit {
 /// Takes an I/O APIC whose page is mapped at `page` and whose first input is `base`; masks all its inputs.
 pub fn add(page: usize, base: u32) {
     let mut units = UNITS.lock();
-    let mut unit = Unit { page, base, inputs: 0 };
+    let mut unit = Unit {
+        page,
+        base,
+        inputs: 0,
+    };
     unit.inputs = (unit.read(VERSION) >> 16 & 0xFF) + 1;
     for input in 0..unit.inputs {
         unit.write(REDIRECTION + input * 2, MASKED);
@@ -54,7 +64,9 @@ pub fn add(page: usize, base: u32) {
 
 fn with_input<R>(gsi: u32, f: impl FnOnce(&Unit, u32) -> R) -> Option<R> {
     let units = UNITS.lock();
-    let unit = units.iter().find(|u| u.page != 0 && (u.base..u.base + u.inputs).contains(&gsi))?;
+    let unit = units
+        .iter()
+        .find(|u| u.page != 0 && (u.base..u.base + u.inputs).contains(&gsi))?;
     Some(f(unit, REDIRECTION + (gsi - unit.base) * 2))
 }
 

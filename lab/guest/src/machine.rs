@@ -22,15 +22,32 @@ pub struct Guest {
 
 impl Guest {
     /// Puts what start-up found together.
-    pub fn new(boot: multiboot::Boot, firmware: firmware::Firmware, tsc_frequency: u64, timer_hz: u64) -> Self {
+    pub fn new(
+        boot: multiboot::Boot,
+        firmware: firmware::Firmware,
+        tsc_frequency: u64,
+        timer_hz: u64,
+    ) -> Self {
         let boot_time = ports::wall_clock();
-        Self { boot, firmware, tsc_frequency, boot_time, timer_hz, cpus: AtomicUsize::new(1), log: Lock::new(()) }
+        Self {
+            boot,
+            firmware,
+            tsc_frequency,
+            boot_time,
+            timer_hz,
+            cpus: AtomicUsize::new(1),
+            log: Lock::new(()),
+        }
     }
 
     /// Starts the other processors.
     pub fn start_cpus(&self) {
         for index in 1..self.firmware.count {
-            if !crate::smp::start(index, self.firmware.processors[index].apic_id, self.tsc_frequency) {
+            if !crate::smp::start(
+                index,
+                self.firmware.processors[index].apic_id,
+                self.tsc_frequency,
+            ) {
                 return;
             }
             self.cpus.store(index + 1, Ordering::Release);
@@ -43,7 +60,11 @@ impl Guest {
     }
 
     fn processor(&self, cpu: usize) -> firmware::Processor {
-        self.firmware.processors.get(cpu).copied().unwrap_or_default()
+        self.firmware
+            .processors
+            .get(cpu)
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -127,7 +148,10 @@ impl Machine for Guest {
     }
 
     fn start_tick(&self, vector: u8, period: u32) {
-        apic::start_timer(vector, (self.timer_hz * u64::from(period) / 10_000_000) as u32);
+        apic::start_timer(
+            vector,
+            (self.timer_hz * u64::from(period) / 10_000_000) as u32,
+        );
     }
 
     fn connect_line(&self, line: &LineConfig) -> bool {
@@ -147,7 +171,10 @@ impl Machine for Guest {
 
     /// Intel SDM volume 3, 12.11: fixed delivery, edge, physical destination.
     fn message(&self, cpu: usize, vector: u8) -> (u64, u32) {
-        (0xFEE0_0000 | u64::from(self.processor(cpu).apic_id) << 12, u32::from(vector))
+        (
+            0xFEE0_0000 | u64::from(self.processor(cpu).apic_id) << 12,
+            u32::from(vector),
+        )
     }
 
     fn memory_map(&self) -> &[MemoryRange] {
@@ -158,7 +185,13 @@ impl Machine for Guest {
         paging::DIRECT_MAP
     }
 
-    fn map_page(&self, va: usize, pa: u64, protection: Protection, caching: Caching) -> Result<(), MapError> {
+    fn map_page(
+        &self,
+        va: usize,
+        pa: u64,
+        protection: Protection,
+        caching: Caching,
+    ) -> Result<(), MapError> {
         paging::map(va, pa, protection, caching)
     }
 

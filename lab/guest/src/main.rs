@@ -50,9 +50,16 @@ fn fail(why: &str) -> ! {
 fn give_heap() -> bool {
     let pages = (ntexec::mm::phys::free_pages() / 6).max(4096);
     let request = ntexec::mm::phys::Request::any(pages);
-    let Some(base) = ntexec::mm::phys::allocate(&request) else { return false };
+    let Some(base) = ntexec::mm::phys::allocate(&request) else {
+        return false;
+    };
     // SAFETY: the pages are ours and in the direct map.
-    unsafe { heap::claim((paging::DIRECT_MAP + base as usize) as *mut u8, pages * 4096) }
+    unsafe {
+        heap::claim(
+            (paging::DIRECT_MAP + base as usize) as *mut u8,
+            pages * 4096,
+        )
+    }
 }
 
 fn take_memory(boot: &mut multiboot::Boot) -> Result<(), &'static str> {
@@ -67,7 +74,11 @@ fn take_memory(boot: &mut multiboot::Boot) -> Result<(), &'static str> {
         return Err("guest: no memory");
     }
     paging::initialize(boot.map()).map_err(|_| "guest: no memory for page tables")?;
-    if give_heap() { Ok(()) } else { Err("guest: no memory for the heap") }
+    if give_heap() {
+        Ok(())
+    } else {
+        Err("guest: no memory for the heap")
+    }
 }
 
 /// Measures the APIC timer: its counts a second.
@@ -90,7 +101,9 @@ fn name_image() {
 /// Where the boot code goes, in long mode on the boot stack.
 #[unsafe(no_mangle)]
 extern "C" fn kernel_main(magic: u32, info: u32) -> ! {
-    let Some(mut boot) = multiboot::Boot::read(magic, info) else { fail("guest: not started by multiboot") };
+    let Some(mut boot) = multiboot::Boot::read(magic, info) else {
+        fail("guest: not started by multiboot")
+    };
     if let Err(why) = take_memory(&mut boot) {
         fail(why);
     }
@@ -102,12 +115,21 @@ extern "C" fn kernel_main(magic: u32, info: u32) -> ! {
     apic::detect(|pa| machine::map_registers(0, pa));
     apic::initialize();
     let firmware = firmware::Firmware::read();
-    for (index, &(address, base)) in firmware.io_apics.iter().enumerate().filter(|(_, a)| a.0 != 0) {
+    for (index, &(address, base)) in firmware
+        .io_apics
+        .iter()
+        .enumerate()
+        .filter(|(_, a)| a.0 != 0)
+    {
         ioapic::add(machine::map_registers(1 + index, u64::from(address)), base);
     }
     let frequency = time::tsc_frequency();
-    let guest: &'static machine::Guest =
-        Box::leak(Box::new(machine::Guest::new(boot, firmware, frequency, timer_hz(frequency))));
+    let guest: &'static machine::Guest = Box::leak(Box::new(machine::Guest::new(
+        boot,
+        firmware,
+        frequency,
+        timer_hz(frequency),
+    )));
     let machine: &'static &'static dyn Machine = Box::leak(Box::new(guest as &dyn Machine));
     GUEST.store(core::ptr::from_ref(guest).cast_mut(), Ordering::Release);
     name_image();

@@ -39,7 +39,11 @@ impl Boot {
             return None;
         }
         let mut boot = Boot {
-            ranges: [MemoryRange { base: 0, len: 0, free: false }; MAX_RANGES],
+            ranges: [MemoryRange {
+                base: 0,
+                len: 0,
+                free: false,
+            }; MAX_RANGES],
             count: 0,
             module: (0, 0),
             command_line: [0; 128],
@@ -49,7 +53,10 @@ impl Boot {
         }
         if flags & HAS_MODULES != 0 && read::<u32>(info + 20) > 0 {
             let first: u32 = read(info + 24);
-            boot.module = (u64::from(read::<u32>(first)), u64::from(read::<u32>(first + 4)));
+            boot.module = (
+                u64::from(read::<u32>(first)),
+                u64::from(read::<u32>(first + 4)),
+            );
         }
         let (len, base): (u32, u32) = (read(info + 44), read(info + 48));
         let mut at = base;
@@ -77,14 +84,19 @@ impl Boot {
     pub fn option(&self, name: &str) -> Option<&str> {
         let end = self.command_line.iter().position(|&b| b == 0)?;
         let line = core::str::from_utf8(&self.command_line[..end]).ok()?;
-        line.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+        line.split(' ')
+            .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
     }
 
     fn add(&mut self, base: u64, len: u64, free: bool) {
         let end = (base + len) / PAGE * PAGE;
         let base = base.next_multiple_of(PAGE);
         if base < end && self.count < MAX_RANGES {
-            self.ranges[self.count] = MemoryRange { base, len: end - base, free };
+            self.ranges[self.count] = MemoryRange {
+                base,
+                len: end - base,
+                free,
+            };
             self.count += 1;
             self.ranges[..self.count].sort_unstable_by_key(|r| r.base);
         }
@@ -99,7 +111,11 @@ impl Boot {
             if lo >= hi || !r.free {
                 continue;
             }
-            self.ranges[i] = MemoryRange { base: lo, len: hi - lo, free: false };
+            self.ranges[i] = MemoryRange {
+                base: lo,
+                len: hi - lo,
+                free: false,
+            };
             let end = r.base + r.len;
             self.add(r.base, lo - r.base, true);
             self.add(hi, end - hi, true);

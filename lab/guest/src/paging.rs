@@ -8,9 +8,12 @@
 use crate::boot;
 use ntexec::machine::{Caching, MapError, MemoryRange, Protection};
 use ntexec::sync::Lock;
-use x86_64::structures::paging::mapper::{MapToError, Mapper, MapperFlush, OffsetPageTable, TranslateResult, UnmapError};
+use x86_64::structures::paging::mapper::{
+    MapToError, Mapper, MapperFlush, OffsetPageTable, TranslateResult, UnmapError,
+};
 use x86_64::structures::paging::{
-    FrameAllocator, FrameDeallocator, Page, PageTable, PageTableFlags as Flags, PhysFrame, Size2MiB, Size4KiB, Translate,
+    FrameAllocator, FrameDeallocator, Page, PageTable, PageTableFlags as Flags, PhysFrame,
+    Size2MiB, Size4KiB, Translate,
 };
 use x86_64::{PhysAddr, VirtAddr};
 
@@ -99,9 +102,11 @@ pub fn unmap(va: usize) -> Result<u64, MapError> {
             flush.flush();
             Ok(frame.start_address().as_u64())
         }
-        Err(UnmapError::PageNotMapped | UnmapError::ParentEntryHugePage | UnmapError::InvalidFrameAddress(_)) => {
-            Err(MapError::NotMapped)
-        }
+        Err(
+            UnmapError::PageNotMapped
+            | UnmapError::ParentEntryHugePage
+            | UnmapError::InvalidFrameAddress(_),
+        ) => Err(MapError::NotMapped),
     })
 }
 
@@ -114,11 +119,15 @@ pub fn translate(va: usize) -> Option<u64> {
 /// Was a page fault at `va` only due to an old TLB entry? If so the entry is flushed and the access can be tried again.
 /// `error` is the processor's error code: bit 1 write, bit 4 instruction fetch.
 pub fn fault_is_stale(va: u64, error: u64) -> bool {
-    let Ok(address) = VirtAddr::try_new(va) else { return false };
+    let Ok(address) = VirtAddr::try_new(va) else {
+        return false;
+    };
     if ROOT.try_lock().is_none_or(|root| *root == 0) {
         return false;
     }
-    let TranslateResult::Mapped { flags, .. } = with_tables(|t| t.translate(address)) else { return false };
+    let TranslateResult::Mapped { flags, .. } = with_tables(|t| t.translate(address)) else {
+        return false;
+    };
     let writable = error & 2 == 0 || flags.contains(Flags::WRITABLE);
     let executable = error & 16 == 0 || !flags.contains(Flags::NO_EXECUTE);
     if writable && executable {
@@ -133,7 +142,9 @@ fn map_large(from: u64, to: u64) -> Result<(), MapError> {
         let page = Page::<Size2MiB>::containing_address(VirtAddr::new(DIRECT_MAP as u64 + pa));
         let frame = PhysFrame::containing_address(PhysAddr::new(pa));
         // SAFETY: the direct map's address range serves nothing else.
-        match with_tables(|t| unsafe { t.map_to(page, frame, flags, &mut Frames) }.map(MapperFlush::ignore)) {
+        match with_tables(|t| {
+            unsafe { t.map_to(page, frame, flags, &mut Frames) }.map(MapperFlush::ignore)
+        }) {
             Ok(()) | Err(MapToError::PageAlreadyMapped(_)) => {}
             Err(_) => return Err(MapError::OutOfMemory),
         }
@@ -161,8 +172,14 @@ pub fn initialize(map: &[MemoryRange]) -> Result<(), MapError> {
         map_large(r.base.max(FOUR_GIB), r.base + r.len)?;
     }
     let at = |p: *const u8| p as usize;
-    let (text, text_end) = (at(&raw const boot::text_start), at(&raw const boot::text_end));
-    let (rodata_end, end) = (at(&raw const boot::rodata_end), at(&raw const boot::image_end));
+    let (text, text_end) = (
+        at(&raw const boot::text_start),
+        at(&raw const boot::text_end),
+    );
+    let (rodata_end, end) = (
+        at(&raw const boot::rodata_end),
+        at(&raw const boot::image_end),
+    );
     map_image(text, text_end, Protection::ReadExecute)?;
     map_image(text_end, rodata_end, Protection::Read)?;
     map_image(rodata_end, end, Protection::ReadWrite)?;
@@ -175,5 +192,10 @@ pub fn load() {
     use x86_64::registers::control::{Cr3, Cr3Flags};
     let root = *ROOT.lock();
     // SAFETY: the tables map the code that runs, its stack and its data.
-    unsafe { Cr3::write(PhysFrame::containing_address(PhysAddr::new(root)), Cr3Flags::empty()) };
+    unsafe {
+        Cr3::write(
+            PhysFrame::containing_address(PhysAddr::new(root)),
+            Cr3Flags::empty(),
+        )
+    };
 }

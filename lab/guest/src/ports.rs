@@ -100,7 +100,11 @@ pub fn wall_clock() -> u64 {
     let status = cmos(11);
     let field = |register| {
         let raw = cmos(register);
-        if status & 4 == 0 { raw / 16 * 10 + raw % 16 } else { raw }
+        if status & 4 == 0 {
+            raw / 16 * 10 + raw % 16
+        } else {
+            raw
+        }
     };
     let [second, minute, hour, day, month, year] = [0, 2, 4, 7, 8, 9].map(|r| u64::from(field(r)));
     let days = days_since_1601(2000 + year, month, day);
@@ -112,6 +116,24 @@ fn days_since_1601(year: u64, month: u64, day: u64) -> u64 {
     let y = year - 1601;
     let before = y * 365 + y / 4 - y / 100 + y / 400;
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let lengths = [31, 28 + u64::from(leap), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    before + lengths.iter().take(month.saturating_sub(1) as usize).sum::<u64>() + day.saturating_sub(1)
+    let lengths = [
+        31,
+        28 + u64::from(leap),
+        31,
+        30,
+        31,
+        30,
+        31,
+        31,
+        30,
+        31,
+        30,
+        31,
+    ];
+    before
+        + lengths
+            .iter()
+            .take(month.saturating_sub(1) as usize)
+            .sum::<u64>()
+        + day.saturating_sub(1)
 }

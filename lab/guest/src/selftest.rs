@@ -30,7 +30,9 @@ fn event() -> *mut KEVENT {
 }
 
 fn wait(e: *mut KEVENT, timeout: Option<i64>) -> i32 {
-    let t = timeout.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
+    let t = timeout
+        .as_ref()
+        .map_or(core::ptr::null(), core::ptr::from_ref);
     // SAFETY: an initialised event.
     unsafe { KeWaitForSingleObject(e.cast(), 0, 0, 0, t) }
 }
@@ -55,7 +57,10 @@ fn ping_pong() {
         wait(b as _, None);
     }
     let us = (machine().tsc() - start) * 1_000_000 / machine().tsc_frequency();
-    check("a thread is woken each time", wait(done as _, None) == 0 && COUNT.load(Ordering::Relaxed) == ROUNDS);
+    check(
+        "a thread is woken each time",
+        wait(done as _, None) == 0 && COUNT.load(Ordering::Relaxed) == ROUNDS,
+    );
     kd_log!("selftest: {} us a round trip", us / u64::from(ROUNDS));
 }
 
@@ -77,12 +82,19 @@ fn dpcs() {
         unsafe {
             let dpc = Box::leak(Box::<KDPC>::new_zeroed().assume_init());
             KeInitializeDpc(dpc, Some(dpc_routine), e.cast());
-            let mut number = PROCESSOR_NUMBER { Group: 0, Number: cpu as u8, Reserved: 0 };
+            let mut number = PROCESSOR_NUMBER {
+                Group: 0,
+                Number: cpu as u8,
+                Reserved: 0,
+            };
             KeSetTargetProcessorDpcEx(dpc, &raw mut number);
             KeInsertQueueDpc(dpc, cpu as PVOID, null_mut());
         }
         let came = wait(e, Some(-10_000_000)) == 0;
-        check("a DPC runs on its processor at DISPATCH_LEVEL", came && COUNT.load(Ordering::Relaxed) == 1000);
+        check(
+            "a DPC runs on its processor at DISPATCH_LEVEL",
+            came && COUNT.load(Ordering::Relaxed) == 1000,
+        );
     }
     // SAFETY: PASSIVE_LEVEL.
     unsafe { KeFlushQueuedDpcs() };
@@ -93,7 +105,10 @@ fn timers() {
     let start = time::interrupt_time();
     check("a wait times out", wait(e, Some(-500_000)) == 0x102);
     let took = time::interrupt_time() - start;
-    check("after its time and soon", (500_000..3_000_000).contains(&took));
+    check(
+        "after its time and soon",
+        (500_000..3_000_000).contains(&took),
+    );
     // SAFETY: zeroes, then initialised; never freed.
     unsafe {
         let timer = Box::leak(Box::<KTIMER>::new_zeroed().assume_init());
@@ -101,14 +116,21 @@ fn timers() {
         KeSetTimerEx(timer, -200_000, 20, null_mut());
         let object: *mut KTIMER = timer;
         let limit = -20_000_000i64;
-        let ok = (0..3).all(|_| KeWaitForSingleObject(object.cast(), 0, 0, 0, &raw const limit) == 0);
+        let ok =
+            (0..3).all(|_| KeWaitForSingleObject(object.cast(), 0, 0, 0, &raw const limit) == 0);
         check("a periodic timer fires again and again", ok);
-        check("and runs until it is cancelled", KeCancelTimer(timer) == 1 && KeCancelTimer(timer) == 0);
+        check(
+            "and runs until it is cancelled",
+            KeCancelTimer(timer) == 1 && KeCancelTimer(timer) == 0,
+        );
     }
     let shared = (time::shared::ADDRESS + time::shared::INTERRUPT_TIME) as *const u32;
     // SAFETY: the page is mapped.
     let low = unsafe { shared.read_volatile() };
-    check("KUSER_SHARED_DATA is kept current", u64::from(low).abs_diff(time::interrupt_time() & 0xFFFF_FFFF) < 1_000_000);
+    check(
+        "KUSER_SHARED_DATA is kept current",
+        u64::from(low).abs_diff(time::interrupt_time() & 0xFFFF_FFFF) < 1_000_000,
+    );
 }
 
 /// Many threads add under a mutex; a spinning one shows that the tick preempts.
@@ -139,12 +161,18 @@ fn preemption() {
             }
         });
     }
-    check("a mutex keeps threads apart", wait(done as _, Some(-100_000_000)) == 0);
+    check(
+        "a mutex keeps threads apart",
+        wait(done as _, Some(-100_000_000)) == 0,
+    );
     let stop = Box::leak(Box::new(AtomicU32::new(0)));
     for _ in 0..machine().cpu_count() {
         ntexec::ke::thread::spawn(|| while stop.load(Ordering::Relaxed) == 0 {});
     }
-    check("a thread gets its turn among spinning ones", wait(event(), Some(-1_000_000)) == 0x102);
+    check(
+        "a thread gets its turn among spinning ones",
+        wait(event(), Some(-1_000_000)) == 0x102,
+    );
     stop.store(1, Ordering::Relaxed);
 }
 
@@ -155,29 +183,47 @@ fn memory() {
     unsafe {
         for size in [1, 16, 100, 2040, 4000, 4096, 70_000] {
             let p = ex::ExAllocatePoolWithTag(0x200, size, TAG);
-            let aligned = if size >= 4096 { p as usize % 4096 == 0 } else { p as usize % 16 == 0 };
+            let aligned = if size >= 4096 {
+                p as usize % 4096 == 0
+            } else {
+                p as usize % 16 == 0
+            };
             check("pool is aligned", !p.is_null() && aligned);
             p.cast::<u8>().write_bytes(7, size);
             ex::ExFreePoolWithTag(p, TAG);
         }
         let mdl = mm::MmAllocatePagesForMdlEx(0, -1, 0, 5 * 4096, 1, 4);
         let va = mm::MmMapLockedPagesSpecifyCache(mdl, 0, 1, null_mut(), 0, 0);
-        check("pages of an MDL are mapped and zero", !va.is_null() && *va.cast::<u8>().add(4 * 4096 + 5) == 0);
+        check(
+            "pages of an MDL are mapped and zero",
+            !va.is_null() && *va.cast::<u8>().add(4 * 4096 + 5) == 0,
+        );
         let pfn = *ntexec::nt::mm::MDL::pfns(mdl).add(3);
         let pa = mm::MmGetPhysicalAddress(va.byte_add(3 * 4096));
-        check("at the addresses that the MDL says", pa as usize == pfn * 4096);
+        check(
+            "at the addresses that the MDL says",
+            pa as usize == pfn * 4096,
+        );
         mm::MmUnmapLockedPages(va, mdl);
         mm::MmFreePagesFromMdl(mdl);
         ex::ExFreePoolWithTag(mdl.cast(), 0);
     }
     check("and nothing is left", ex::usage(0) == before.1);
-    kd_log!("selftest: free pages {} -> {}", before.0, mm::phys::free_pages());
+    kd_log!(
+        "selftest: free pages {} -> {}",
+        before.0,
+        mm::phys::free_pages()
+    );
 }
 
 /// Uses up the stack.
 fn recurse(depth: u64) -> u64 {
     let fill = core::hint::black_box([depth; 64]);
-    if depth == u64::MAX { 0 } else { recurse(depth + 1) + fill[(depth % 64) as usize] }
+    if depth == u64::MAX {
+        0
+    } else {
+        recurse(depth + 1) + fill[(depth % 64) as usize]
+    }
 }
 
 /// Breaks something, to see that it is reported: `crash=` on the command line.
@@ -216,7 +262,11 @@ pub fn run(guest: *const crate::machine::Guest) {
         crash(how);
         machine().power_off();
     }
-    kd_log!("selftest: {} processors, {} free pages", machine().cpu_count(), mm::phys::free_pages());
+    kd_log!(
+        "selftest: {} processors, {} free pages",
+        machine().cpu_count(),
+        mm::phys::free_pages()
+    );
     ping_pong();
     dpcs();
     timers();

@@ -33,7 +33,10 @@ fn base() -> Option<u32> {
 pub fn detect() -> bool {
     let present = base().is_some();
     PRESENT.store(present, Ordering::Relaxed);
-    INTEL.store(__cpuid_count(0, 0).ebx == u32::from_le_bytes(*b"Genu"), Ordering::Relaxed);
+    INTEL.store(
+        __cpuid_count(0, 0).ebx == u32::from_le_bytes(*b"Genu"),
+        Ordering::Relaxed,
+    );
     present
 }
 

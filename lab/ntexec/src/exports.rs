@@ -65,6 +65,7 @@ macro_rules! exports {
         }
     };
     ($vis:vis static $table:ident; $($(#[$a:meta])* $m:ident { $($n:ident),* $(,)? })* $(; data { $($d:ident),* $(,)? })?) => {
+        /// What this module exports.
         $vis static $table: &[$crate::exports::Export] = &[
             $($($crate::exports!(@fn $m $n),)*)*
             $($($crate::exports::Export {
@@ -79,7 +80,12 @@ macro_rules! exports {
 
 /// Puts tables behind each other; `N` must be their lengths' sum.
 pub const fn join<const N: usize>(tables: &[&[Export]]) -> [Export; N] {
-    let nothing = Export { module: Module::Ntoskrnl, kind: Kind::Data, name: "", addr: core::ptr::null() };
+    let nothing = Export {
+        module: Module::Ntoskrnl,
+        kind: Kind::Data,
+        name: "",
+        addr: core::ptr::null(),
+    };
     let mut all = [nothing; N];
     let (mut at, mut t) = (0, 0);
     while t < tables.len() {
@@ -124,8 +130,14 @@ mod tests {
     #[test]
     fn a_name_is_found_in_its_own_module_only() {
         let t: &[&[Export]] = &[TABLE];
-        assert_eq!(find(t, Some(Module::Ntoskrnl), "A").map(|e| e.kind), Some(Kind::Function));
+        assert_eq!(
+            find(t, Some(Module::Ntoskrnl), "A").map(|e| e.kind),
+            Some(Kind::Function)
+        );
         assert!(find(t, Some(Module::Hal), "A").is_none());
-        assert_eq!(find(t, None, "B").map(|e| e.addr), Some((&raw const B).cast()));
+        assert_eq!(
+            find(t, None, "B").map(|e| e.addr),
+            Some((&raw const B).cast())
+        );
     }
 }

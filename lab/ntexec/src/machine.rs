@@ -144,7 +144,13 @@ pub trait Machine: Sync {
     /// Where physical address 0 is mapped: all RAM is mapped there, read-write, cached, no execute.
     fn direct_map(&self) -> usize;
     /// Maps one page. Page tables come from [`crate::mm::phys`].
-    fn map_page(&self, va: usize, pa: u64, protection: Protection, caching: Caching) -> Result<(), MapError>;
+    fn map_page(
+        &self,
+        va: usize,
+        pa: u64,
+        protection: Protection,
+        caching: Caching,
+    ) -> Result<(), MapError>;
     /// Changes a mapped page's protection.
     fn protect_page(&self, va: usize, protection: Protection) -> Result<(), MapError>;
     /// Takes a mapping away and flushes it on every processor; gives the physical address.
@@ -183,7 +189,9 @@ static MACHINE: Slot = Slot(AtomicPtr::new(core::ptr::null_mut()));
 
 /// Makes `machine` the one that [`machine`] gives. Once, before anything else of the executive.
 pub fn install(machine: &'static &'static dyn Machine) {
-    MACHINE.0.store(core::ptr::from_ref(machine).cast_mut(), Ordering::Release);
+    MACHINE
+        .0
+        .store(core::ptr::from_ref(machine).cast_mut(), Ordering::Release);
 }
 
 /// The machine, if one was installed.

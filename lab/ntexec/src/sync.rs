@@ -22,7 +22,10 @@ unsafe impl<T: ?Sized + Send> Send for Lock<T> {}
 impl<T> Lock<T> {
     /// A free lock around `data`.
     pub const fn new(data: T) -> Self {
-        Self { held: AtomicBool::new(false), data: UnsafeCell::new(data) }
+        Self {
+            held: AtomicBool::new(false),
+            data: UnsafeCell::new(data),
+        }
     }
 }
 
@@ -52,6 +55,7 @@ impl<T: ?Sized> Lock<T> {
     ///
     /// # Safety
     /// No other processor may use the data (a bug check, which has stopped them).
+    #[allow(clippy::mut_from_ref)]
     pub unsafe fn steal(&self) -> &mut T {
         // SAFETY: by the caller's word.
         unsafe { &mut *self.data.get() }

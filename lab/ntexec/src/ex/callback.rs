@@ -2,14 +2,17 @@
 
 use crate::nt::base::OBJECT_ATTRIBUTES;
 use crate::nt::ke::{BOOLEAN, NTSTATUS, PVOID};
-use crate::nt::status::{STATUS_INSUFFICIENT_RESOURCES, STATUS_OBJECT_NAME_NOT_FOUND, STATUS_SUCCESS};
+use crate::nt::status::{
+    STATUS_INSUFFICIENT_RESOURCES, STATUS_OBJECT_NAME_NOT_FOUND, STATUS_SUCCESS,
+};
 use crate::ob;
 use crate::sync::Lock;
 use alloc::vec::Vec;
 use core::ffi::c_void;
 
 /// `CALLBACK_FUNCTION`.
-pub type CallbackFunction = unsafe extern "win64" fn(context: PVOID, argument1: PVOID, argument2: PVOID);
+pub type CallbackFunction =
+    unsafe extern "win64" fn(context: PVOID, argument1: PVOID, argument2: PVOID);
 
 struct Registration {
     id: usize,
@@ -24,7 +27,11 @@ struct Callbacks {
     next: usize,
 }
 
-static CALLBACKS: Lock<Callbacks> = Lock::new(Callbacks { named: Vec::new(), registrations: Vec::new(), next: 1 });
+static CALLBACKS: Lock<Callbacks> = Lock::new(Callbacks {
+    named: Vec::new(),
+    registrations: Vec::new(),
+    next: 1,
+});
 
 /// `OBJ_CASE_INSENSITIVE` names differ in case only.
 fn same(a: &[u16], b: &[u16]) -> bool {
@@ -35,7 +42,9 @@ fn same(a: &[u16], b: &[u16]) -> bool {
 unsafe fn destroy(body: *mut c_void) {
     let mut callbacks = CALLBACKS.lock();
     callbacks.named.retain(|n| n.1 != body as usize);
-    callbacks.registrations.retain(|r| r.object != body as usize);
+    callbacks
+        .registrations
+        .retain(|r| r.object != body as usize);
 }
 
 /// `ExCreateCallback`: opens the callback object of that name, or makes it where `Create` says so. At most APC_LEVEL. The
@@ -47,19 +56,31 @@ pub unsafe extern "win64" fn ExCreateCallback(
     Create: BOOLEAN,
     _AllowMultipleCallbacks: BOOLEAN,
 ) -> NTSTATUS {
-    let name = match ObjectAttributes.as_ref().and_then(|a| a.ObjectName.as_ref()) {
+    let name = match ObjectAttributes
+        .as_ref()
+        .and_then(|a| a.ObjectName.as_ref())
+    {
         Some(n) => n.units().to_vec(),
         None => Vec::new(),
     };
-    let known = CALLBACKS.lock().named.iter().find(|n| !name.is_empty() && same(&n.0, &name)).map(|n| n.1);
+    let known = CALLBACKS
+        .lock()
+        .named
+        .iter()
+        .find(|n| !name.is_empty() && same(&n.0, &name))
+        .map(|n| n.1);
     if let Some(object) = known {
         ob::ObfReferenceObject(object as *mut c_void);
         *CallbackObject = object as PVOID;
         return STATUS_SUCCESS;
     }
-    let system = ["\\Callback\\PowerState", "\\Callback\\ProcessorAdd", "\\Callback\\SetSystemTime"]
-        .iter()
-        .any(|s| same(&s.encode_utf16().collect::<Vec<_>>(), &name));
+    let system = [
+        "\\Callback\\PowerState",
+        "\\Callback\\ProcessorAdd",
+        "\\Callback\\SetSystemTime",
+    ]
+    .iter()
+    .any(|s| same(&s.encode_utf16().collect::<Vec<_>>(), &name));
     if Create == 0 && !system {
         return STATUS_OBJECT_NAME_NOT_FOUND;
     }
@@ -97,7 +118,10 @@ pub unsafe extern "win64" fn ExRegisterCallback(
 pub unsafe extern "win64" fn ExUnregisterCallback(CallbackRegistration: PVOID) {
     let found = {
         let mut callbacks = CALLBACKS.lock();
-        let at = callbacks.registrations.iter().position(|r| r.id == CallbackRegistration as usize);
+        let at = callbacks
+            .registrations
+            .iter()
+            .position(|r| r.id == CallbackRegistration as usize);
         at.map(|i| callbacks.registrations.remove(i).object)
     };
     match found {
@@ -112,7 +136,11 @@ pub unsafe extern "win64" fn ExUnregisterCallback(CallbackRegistration: PVOID) {
 }
 
 /// `ExNotifyCallback`: calls what is registered, in order. At most DISPATCH_LEVEL.
-pub unsafe extern "win64" fn ExNotifyCallback(CallbackObject: PVOID, Argument1: PVOID, Argument2: PVOID) {
+pub unsafe extern "win64" fn ExNotifyCallback(
+    CallbackObject: PVOID,
+    Argument1: PVOID,
+    Argument2: PVOID,
+) {
     let mut last = 0;
     loop {
         let next = CALLBACKS
@@ -121,7 +149,9 @@ pub unsafe extern "win64" fn ExNotifyCallback(CallbackObject: PVOID, Argument1: 
             .iter()
             .find(|r| r.object == CallbackObject as usize && r.id > last)
             .map(|r| (r.id, r.function, r.context));
-        let Some((id, function, context)) = next else { return };
+        let Some((id, function, context)) = next else {
+            return;
+        };
         function(context as PVOID, Argument1, Argument2);
         last = id;
     }

@@ -1,7 +1,10 @@
 //! Lookaside lists: they keep what is freed for the next one who asks.
 
 use super::pool::{ExAllocatePoolWithTag, ExFreePoolWithTag, NON_PAGED_POOL_NX};
-use super::slist::{ExQueryDepthSList, ExpInterlockedFlushSList, ExpInterlockedPopEntrySList, ExpInterlockedPushEntrySList};
+use super::slist::{
+    ExQueryDepthSList, ExpInterlockedFlushSList, ExpInterlockedPopEntrySList,
+    ExpInterlockedPushEntrySList,
+};
 use crate::nt::ke::{LIST_ENTRY, NTSTATUS, PVOID};
 use crate::nt::mm::{GENERAL_LOOKASIDE_POOL, SLIST_HEADER};
 use crate::nt::status::STATUS_SUCCESS;
@@ -13,13 +16,27 @@ const DEPTH: u16 = 4;
 type AllocateFunction = unsafe extern "win64" fn(kind: u32, bytes: usize, tag: u32) -> PVOID;
 type FreeFunction = unsafe extern "win64" fn(buffer: PVOID);
 /// `PALLOCATE_FUNCTION_EX`, `PFREE_FUNCTION_EX`.
-type AllocateFunctionEx =
-    unsafe extern "win64" fn(kind: u32, bytes: usize, tag: u32, list: *mut GENERAL_LOOKASIDE_POOL) -> PVOID;
+type AllocateFunctionEx = unsafe extern "win64" fn(
+    kind: u32,
+    bytes: usize,
+    tag: u32,
+    list: *mut GENERAL_LOOKASIDE_POOL,
+) -> PVOID;
 type FreeFunctionEx = unsafe extern "win64" fn(buffer: PVOID, list: *mut GENERAL_LOOKASIDE_POOL);
 
-unsafe fn initialize(list: *mut GENERAL_LOOKASIDE_POOL, kind: u32, tag: u32, size: usize, allocate: PVOID, free: PVOID) {
+unsafe fn initialize(
+    list: *mut GENERAL_LOOKASIDE_POOL,
+    kind: u32,
+    tag: u32,
+    size: usize,
+    allocate: PVOID,
+    free: PVOID,
+) {
     list.write(GENERAL_LOOKASIDE_POOL {
-        ListHead: SLIST_HEADER { Alignment: 0, Region: 0 },
+        ListHead: SLIST_HEADER {
+            Alignment: 0,
+            Region: 0,
+        },
         Depth: DEPTH,
         MaximumDepth: 256,
         TotalAllocates: 0,
@@ -38,7 +55,12 @@ unsafe fn initialize(list: *mut GENERAL_LOOKASIDE_POOL, kind: u32, tag: u32, siz
     });
 }
 
-unsafe extern "win64" fn pool_allocate_ex(kind: u32, bytes: usize, tag: u32, _list: *mut GENERAL_LOOKASIDE_POOL) -> PVOID {
+unsafe extern "win64" fn pool_allocate_ex(
+    kind: u32,
+    bytes: usize,
+    tag: u32,
+    _list: *mut GENERAL_LOOKASIDE_POOL,
+) -> PVOID {
     ExAllocatePoolWithTag(kind, bytes, tag)
 }
 
@@ -79,7 +101,9 @@ pub unsafe extern "win64" fn ExDeleteLookasideListEx(Lookaside: *mut GENERAL_LOO
 }
 
 /// `ExAllocateFromLookasideListEx` (inline in some headers, exported too).
-pub unsafe extern "win64" fn ExAllocateFromLookasideListEx(Lookaside: *mut GENERAL_LOOKASIDE_POOL) -> PVOID {
+pub unsafe extern "win64" fn ExAllocateFromLookasideListEx(
+    Lookaside: *mut GENERAL_LOOKASIDE_POOL,
+) -> PVOID {
     (*Lookaside).TotalAllocates += 1;
     let entry = ExpInterlockedPopEntrySList(&raw mut (*Lookaside).ListHead);
     if !entry.is_null() {
@@ -87,11 +111,19 @@ pub unsafe extern "win64" fn ExAllocateFromLookasideListEx(Lookaside: *mut GENER
     }
     (*Lookaside).AllocateMisses += 1;
     let allocate: AllocateFunctionEx = core::mem::transmute((*Lookaside).Allocate);
-    allocate((*Lookaside).Type, (*Lookaside).Size as usize, (*Lookaside).Tag, Lookaside)
+    allocate(
+        (*Lookaside).Type,
+        (*Lookaside).Size as usize,
+        (*Lookaside).Tag,
+        Lookaside,
+    )
 }
 
 /// `ExFreeToLookasideListEx`.
-pub unsafe extern "win64" fn ExFreeToLookasideListEx(Lookaside: *mut GENERAL_LOOKASIDE_POOL, Entry: PVOID) {
+pub unsafe extern "win64" fn ExFreeToLookasideListEx(
+    Lookaside: *mut GENERAL_LOOKASIDE_POOL,
+    Entry: PVOID,
+) {
     (*Lookaside).TotalFrees += 1;
     if ExQueryDepthSList(&raw mut (*Lookaside).ListHead) < (*Lookaside).Depth {
         ExpInterlockedPushEntrySList(&raw mut (*Lookaside).ListHead, Entry.cast());

@@ -3,8 +3,8 @@
 
 use crate::kd::bugcheck;
 use crate::ke::{
-    KeEnterCriticalRegion, KeGetCurrentThread, KeInitializeEvent, KeLeaveCriticalRegion, KeLowerIrql, KeSetEvent,
-    KeWaitForSingleObject, KfRaiseIrql,
+    KeEnterCriticalRegion, KeGetCurrentThread, KeInitializeEvent, KeLeaveCriticalRegion,
+    KeLowerIrql, KeSetEvent, KeWaitForSingleObject, KfRaiseIrql,
 };
 use crate::nt::ke::{APC_LEVEL, BOOLEAN, FAST_MUTEX, KIRQL, event_type};
 use core::sync::atomic::{AtomicI32, Ordering};
@@ -35,7 +35,10 @@ unsafe fn release(mutex: *mut FAST_MUTEX) {
     if (*mutex).Owner != thread.cast() {
         crate::check::violation(
             "a fast mutex is released by its owner",
-            format_args!("{mutex:p} is owned by {:p}, released by {thread:p}", (*mutex).Owner),
+            format_args!(
+                "{mutex:p} is owned by {:p}, released by {thread:p}",
+                (*mutex).Owner
+            ),
         );
     }
     (*mutex).Owner = core::ptr::null_mut();
@@ -49,7 +52,11 @@ pub unsafe extern "win64" fn ExInitializeFastMutex(FastMutex: *mut FAST_MUTEX) {
     (*FastMutex).Count = 1;
     (*FastMutex).Owner = core::ptr::null_mut();
     (*FastMutex).Contention = 0;
-    KeInitializeEvent(&raw mut (*FastMutex).Event, event_type::SynchronizationEvent, 0);
+    KeInitializeEvent(
+        &raw mut (*FastMutex).Event,
+        event_type::SynchronizationEvent,
+        0,
+    );
 }
 
 /// `ExAcquireFastMutex`: raises to APC_LEVEL.
@@ -69,7 +76,10 @@ pub unsafe extern "win64" fn ExReleaseFastMutex(FastMutex: *mut FAST_MUTEX) {
 /// `ExTryToAcquireFastMutex`: TRUE, and APC_LEVEL, if it was free.
 pub unsafe extern "win64" fn ExTryToAcquireFastMutex(FastMutex: *mut FAST_MUTEX) -> BOOLEAN {
     let old = KfRaiseIrql(APC_LEVEL);
-    if count(FastMutex).compare_exchange(1, 0, Ordering::Acquire, Ordering::Relaxed).is_err() {
+    if count(FastMutex)
+        .compare_exchange(1, 0, Ordering::Acquire, Ordering::Relaxed)
+        .is_err()
+    {
         KeLowerIrql(old);
         return 0;
     }

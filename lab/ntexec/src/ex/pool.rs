@@ -73,12 +73,23 @@ fn class_for(size: usize) -> Option<usize> {
     if size >= PAGE_SIZE {
         return None;
     }
-    CLASSES.iter().position(|&c| c >= size + GUARD || (c == PAGE_SIZE && c >= size))
+    CLASSES
+        .iter()
+        .position(|&c| c >= size + GUARD || (c == PAGE_SIZE && c >= size))
 }
 
 /// A tag's four characters.
 pub fn tag_name(tag: u32) -> String {
-    tag.to_le_bytes().iter().map(|&b| if b.is_ascii_graphic() || b == b' ' { char::from(b) } else { '.' }).collect()
+    tag.to_le_bytes()
+        .iter()
+        .map(|&b| {
+            if b.is_ascii_graphic() || b == b' ' {
+                char::from(b)
+            } else {
+                '.'
+            }
+        })
+        .collect()
 }
 
 enum Found {
@@ -95,11 +106,16 @@ impl Pool {
             // SAFETY: a free block of the class's size, ours.
             let bytes = unsafe { core::slice::from_raw_parts(block as *const u8, CLASSES[class]) };
             let intact = bytes.iter().all(|&b| b == FREED);
-            return Some(if intact { Found::Block(block) } else { Found::Spoiled(block) });
+            return Some(if intact {
+                Found::Block(block)
+            } else {
+                Found::Spoiled(block)
+            });
         }
         if self.fresh[class].is_empty() {
             let page = mm::direct(phys::allocate_page()?) as usize;
-            self.fresh[class].extend((0..PAGE_SIZE / CLASSES[class]).map(|i| page + i * CLASSES[class]));
+            self.fresh[class]
+                .extend((0..PAGE_SIZE / CLASSES[class]).map(|i| page + i * CLASSES[class]));
         }
         self.fresh[class].pop().map(Found::Block)
     }
@@ -116,10 +132,15 @@ fn large(size: usize) -> Option<(usize, Home)> {
 }
 
 fn place(size: usize) -> Option<(usize, Home)> {
-    let Some(class) = class_for(size) else { return large(size) };
+    let Some(class) = class_for(size) else {
+        return large(size);
+    };
     let found = POOL.lock().small(class)?;
     if let Found::Spoiled(block) = found {
-        check::violation("freed pool is not written to", format_args!("{block:#x} of {} bytes", CLASSES[class]));
+        check::violation(
+            "freed pool is not written to",
+            format_args!("{block:#x} of {} bytes", CLASSES[class]),
+        );
     }
     let (Found::Block(block) | Found::Spoiled(block)) = found;
     Some((block, Home::Class(class)))
@@ -135,8 +156,17 @@ fn room(block: &Block) -> usize {
 /// Allocates for the driver that the code at `caller` belongs to. At most DISPATCH_LEVEL.
 pub fn allocate(size: usize, tag: u32, zero: bool, paged: bool, caller: usize) -> PVOID {
     let size = size.max(1);
-    let Some((address, home)) = place(size) else { return core::ptr::null_mut() };
-    let block = Block { size, tag, driver: modules::driver_of(caller), caller, paged, home };
+    let Some((address, home)) = place(size) else {
+        return core::ptr::null_mut();
+    };
+    let block = Block {
+        size,
+        tag,
+        driver: modules::driver_of(caller),
+        caller,
+        paged,
+        home,
+    };
     let p = address as *mut u8;
     // SAFETY: the block is ours and as large as `room` says.
     unsafe {
@@ -166,13 +196,25 @@ fn take(address: usize, caller: usize) -> Option<Block> {
 }
 
 fn report_bad_free(address: usize, caller: usize) {
-    let before = POOL.lock().freed.iter().rev().find(|f| f.0 == address).copied();
+    let before = POOL
+        .lock()
+        .freed
+        .iter()
+        .rev()
+        .find(|f| f.0 == address)
+        .copied();
     match before {
         Some((_, block, by)) => check::violation(
             "pool is freed once",
-            format_args!("{address:#x} tag {} was freed by {by:#x}, now by {caller:#x}", tag_name(block.tag)),
+            format_args!(
+                "{address:#x} tag {} was freed by {by:#x}, now by {caller:#x}",
+                tag_name(block.tag)
+            ),
         ),
-        None => check::violation("what is freed to pool came from it", format_args!("{address:#x}, by {caller:#x}")),
+        None => check::violation(
+            "what is freed to pool came from it",
+            format_args!("{address:#x}, by {caller:#x}"),
+        ),
     }
 }
 
@@ -180,17 +222,29 @@ fn verify(address: usize, block: &Block, tag: u32) {
     if tag != 0 && tag != block.tag {
         check::violation(
             "pool is freed with the tag that it was allocated with",
-            format_args!("{address:#x} has {}, freed with {}", tag_name(block.tag), tag_name(tag)),
+            format_args!(
+                "{address:#x} has {}, freed with {}",
+                tag_name(block.tag),
+                tag_name(tag)
+            ),
         );
     }
     if !intact(address, block) {
         check::violation(
             "nothing is written behind a pool block",
-            format_args!("{address:#x} of {} bytes, tag {}, from {:#x}", block.size, tag_name(block.tag), block.caller),
+            format_args!(
+                "{address:#x} of {} bytes, tag {}, from {:#x}",
+                block.size,
+                tag_name(block.tag),
+                block.caller
+            ),
         );
     }
     if block.paged && crate::ke::KeGetCurrentIrql() >= DISPATCH_LEVEL {
-        check::violation("paged pool is freed below DISPATCH_LEVEL", format_args!("{address:#x}"));
+        check::violation(
+            "paged pool is freed below DISPATCH_LEVEL",
+            format_args!("{address:#x}"),
+        );
     }
 }
 
@@ -220,18 +274,32 @@ pub fn leaks(driver: u32) -> Vec<PoolLeak> {
         t.0 += 1;
         t.1 += block.size as u64;
     }
-    tags.into_iter().map(|(tag, (blocks, bytes))| PoolLeak { tag: tag_name(tag), blocks, bytes }).collect()
+    tags.into_iter()
+        .map(|(tag, (blocks, bytes))| PoolLeak {
+            tag: tag_name(tag),
+            blocks,
+            bytes,
+        })
+        .collect()
 }
 
 /// The blocks that `driver` has not given back: address, size, and who allocated.
 pub fn leaked_blocks(driver: u32) -> Vec<(usize, usize, usize)> {
-    POOL.lock().blocks.iter().filter(|(_, b)| b.driver == driver).map(|(&a, b)| (a, b.size, b.caller)).collect()
+    POOL.lock()
+        .blocks
+        .iter()
+        .filter(|(_, b)| b.driver == driver)
+        .map(|(&a, b)| (a, b.size, b.caller))
+        .collect()
 }
 
 /// Pool that `driver` holds: blocks and bytes.
 pub fn usage(driver: u32) -> (usize, usize) {
     let pool = POOL.lock();
-    pool.blocks.values().filter(|b| b.driver == driver).fold((0, 0), |(n, bytes), b| (n + 1, bytes + b.size))
+    pool.blocks
+        .values()
+        .filter(|b| b.driver == driver)
+        .fold((0, 0), |(n, bytes), b| (n + 1, bytes + b.size))
 }
 
 /// The pool block that begins at `address`: its size.
@@ -239,26 +307,78 @@ pub fn block_size(address: usize) -> Option<usize> {
     POOL.lock().blocks.get(&address).map(|b| b.size)
 }
 
-unsafe extern "win64" fn with_tag(kind: u32, size: usize, tag: u32, _: usize, _: usize, _: usize, caller: usize) -> PVOID {
+unsafe extern "win64" fn with_tag(
+    kind: u32,
+    size: usize,
+    tag: u32,
+    _: usize,
+    _: usize,
+    _: usize,
+    caller: usize,
+) -> PVOID {
     allocate(size, tag, false, kind & PAGED_POOL != 0, caller)
 }
 
-unsafe extern "win64" fn without_tag(kind: u32, size: usize, _: usize, _: usize, _: usize, _: usize, caller: usize) -> PVOID {
-    allocate(size, u32::from_le_bytes(*b"enoN"), false, kind & PAGED_POOL != 0, caller)
+unsafe extern "win64" fn without_tag(
+    kind: u32,
+    size: usize,
+    _: usize,
+    _: usize,
+    _: usize,
+    _: usize,
+    caller: usize,
+) -> PVOID {
+    allocate(
+        size,
+        u32::from_le_bytes(*b"enoN"),
+        false,
+        kind & PAGED_POOL != 0,
+        caller,
+    )
 }
 
-unsafe extern "win64" fn pool2(flags: u64, size: usize, tag: u32, _: usize, _: usize, _: usize, caller: usize) -> PVOID {
+unsafe extern "win64" fn pool2(
+    flags: u64,
+    size: usize,
+    tag: u32,
+    _: usize,
+    _: usize,
+    _: usize,
+    caller: usize,
+) -> PVOID {
     if size == 0 || tag == 0 || flags & POOL_FLAG_KINDS == 0 {
         return core::ptr::null_mut();
     }
-    allocate(size, tag, flags & POOL_FLAG_UNINITIALIZED == 0, flags & POOL_FLAG_PAGED != 0, caller)
+    allocate(
+        size,
+        tag,
+        flags & POOL_FLAG_UNINITIALIZED == 0,
+        flags & POOL_FLAG_PAGED != 0,
+        caller,
+    )
 }
 
-unsafe extern "win64" fn free_tag(p: PVOID, tag: u32, _: usize, _: usize, _: usize, _: usize, caller: usize) {
+unsafe extern "win64" fn free_tag(
+    p: PVOID,
+    tag: u32,
+    _: usize,
+    _: usize,
+    _: usize,
+    _: usize,
+    caller: usize,
+) {
     free(p, tag, caller);
 }
 
-unsafe extern "win64" fn free_any(p: PVOID, _: usize, _: usize, _: usize, _: usize, _: usize, caller: usize) {
+unsafe extern "win64" fn free_any(
+    p: PVOID,
+    _: usize,
+    _: usize,
+    _: usize,
+    _: usize,
+    _: usize,
+    caller: usize,
+) {
     free(p, 0, caller);
 }
 

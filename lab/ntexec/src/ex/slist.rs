@@ -23,7 +23,10 @@ unsafe fn set(head: *mut SLIST_HEADER, entry: *mut SINGLE_LIST_ENTRY, depth: u64
 
 /// `InitializeSListHead`.
 pub unsafe extern "win64" fn InitializeSListHead(ListHead: *mut SLIST_HEADER) {
-    ListHead.write(SLIST_HEADER { Alignment: 0, Region: 0 });
+    ListHead.write(SLIST_HEADER {
+        Alignment: 0,
+        Region: 0,
+    });
 }
 
 /// `ExpInterlockedPushEntrySList` (`ExInterlockedPushEntrySList`): gives the earlier first entry. Any IRQL.
@@ -39,7 +42,9 @@ pub unsafe extern "win64" fn ExpInterlockedPushEntrySList(
 }
 
 /// `ExpInterlockedPopEntrySList`: null if empty.
-pub unsafe extern "win64" fn ExpInterlockedPopEntrySList(ListHead: *mut SLIST_HEADER) -> *mut SINGLE_LIST_ENTRY {
+pub unsafe extern "win64" fn ExpInterlockedPopEntrySList(
+    ListHead: *mut SLIST_HEADER,
+) -> *mut SINGLE_LIST_ENTRY {
     let _guard = SLISTS.lock();
     let entry = first(ListHead);
     if !entry.is_null() {
@@ -49,7 +54,9 @@ pub unsafe extern "win64" fn ExpInterlockedPopEntrySList(ListHead: *mut SLIST_HE
 }
 
 /// `ExpInterlockedFlushSList`: gives the whole list.
-pub unsafe extern "win64" fn ExpInterlockedFlushSList(ListHead: *mut SLIST_HEADER) -> *mut SINGLE_LIST_ENTRY {
+pub unsafe extern "win64" fn ExpInterlockedFlushSList(
+    ListHead: *mut SLIST_HEADER,
+) -> *mut SINGLE_LIST_ENTRY {
     let _guard = SLISTS.lock();
     let entry = first(ListHead);
     set(ListHead, core::ptr::null_mut(), 0);
@@ -62,7 +69,11 @@ pub unsafe extern "win64" fn ExQueryDepthSList(ListHead: *mut SLIST_HEADER) -> u
 }
 
 fn some(entry: *mut LIST_ENTRY, head: *mut LIST_ENTRY) -> *mut LIST_ENTRY {
-    if entry == head { core::ptr::null_mut() } else { entry }
+    if entry == head {
+        core::ptr::null_mut()
+    } else {
+        entry
+    }
 }
 
 /// `ExInterlockedInsertTailList`: gives the earlier last entry, or null. Any IRQL.
@@ -90,7 +101,10 @@ pub unsafe extern "win64" fn ExInterlockedInsertHeadList(
 }
 
 /// `ExInterlockedRemoveHeadList`: null if empty.
-pub unsafe extern "win64" fn ExInterlockedRemoveHeadList(ListHead: *mut LIST_ENTRY, _Lock: *mut KSPIN_LOCK) -> *mut LIST_ENTRY {
+pub unsafe extern "win64" fn ExInterlockedRemoveHeadList(
+    ListHead: *mut LIST_ENTRY,
+    _Lock: *mut KSPIN_LOCK,
+) -> *mut LIST_ENTRY {
     let _guard = SLISTS.lock();
     LIST_ENTRY::remove_head(ListHead).unwrap_or(core::ptr::null_mut())
 }
@@ -117,9 +131,16 @@ mod tests {
 
     #[test]
     fn an_slist_is_a_stack_that_counts() {
-        let mut a = Entry(SINGLE_LIST_ENTRY { Next: core::ptr::null_mut() });
-        let mut b = Entry(SINGLE_LIST_ENTRY { Next: core::ptr::null_mut() });
-        let mut head = SLIST_HEADER { Alignment: 0, Region: 0 };
+        let mut a = Entry(SINGLE_LIST_ENTRY {
+            Next: core::ptr::null_mut(),
+        });
+        let mut b = Entry(SINGLE_LIST_ENTRY {
+            Next: core::ptr::null_mut(),
+        });
+        let mut head = SLIST_HEADER {
+            Alignment: 0,
+            Region: 0,
+        };
         let (h, a, b) = (&raw mut head, &raw mut a.0, &raw mut b.0);
         // SAFETY: head and entries are ours.
         unsafe {

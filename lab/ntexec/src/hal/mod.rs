@@ -47,14 +47,24 @@ pub fn prepare(machine: &'static &'static dyn Machine) {
 
 /// Makes KUSER_SHARED_DATA: drivers read it at its address, the executive writes it through the direct map.
 fn share_time() {
-    let Some(page) = mm::phys::allocate_page() else { return };
+    let Some(page) = mm::phys::allocate_page() else {
+        return;
+    };
     let view = (machine().direct_map() + page as usize) as *mut u8;
     // SAFETY: a fresh page, in the direct map.
     unsafe {
         view.write_bytes(0, machine::PAGE_SIZE);
         time::initialize(view);
     }
-    if machine().map_page(time::shared::ADDRESS, page, Protection::Read, Caching::Cached).is_err() {
+    if machine()
+        .map_page(
+            time::shared::ADDRESS,
+            page,
+            Protection::Read,
+            Caching::Cached,
+        )
+        .is_err()
+    {
         kd_log!("hal: no page tables for KUSER_SHARED_DATA");
     }
 }
@@ -72,7 +82,11 @@ pub fn run_cpu(index: usize, main: fn()) -> ! {
     if index == 0 {
         time::set_processor_count(machine().cpu_count() as u32);
         if !thread::spawn(main) {
-            bugcheck::raise_with(bugcheck::EXECUTIVE_PANIC, [0; 4], "no memory for the first thread");
+            bugcheck::raise_with(
+                bugcheck::EXECUTIVE_PANIC,
+                [0; 4],
+                "no memory for the first thread",
+            );
         }
         STARTED.store(true, Ordering::Release);
     }
@@ -85,7 +99,12 @@ fn is_software_interrupt(vector: u8, frame: &TrapFrame) -> bool {
     match vector {
         FAST_FAIL => {
             let p = [frame.rcx as usize, frame.rsp as usize, at, 0];
-            bugcheck::raise_at(frame, bugcheck::KERNEL_SECURITY_CHECK_FAILURE, p, "fast fail")
+            bugcheck::raise_at(
+                frame,
+                bugcheck::KERNEL_SECURITY_CHECK_FAILURE,
+                p,
+                "fast fail",
+            )
         }
         ASSERTION => {
             let p = [STATUS_ASSERTION_FAILURE, at, 0, 0];
@@ -133,17 +152,41 @@ pub fn on_exception(frame: &mut TrapFrame, cr2: u64) {
     }
     if frame.vector == BREAKPOINT {
         // DbgBreakPoint and __debugbreak: with no debugger, Windows bug checks; so it does here.
-        bugcheck::raise_at(frame, bugcheck::KMODE_EXCEPTION_NOT_HANDLED, [0x8000_0003, frame.rip as usize - 1, 0, 0], "breakpoint");
+        bugcheck::raise_at(
+            frame,
+            bugcheck::KMODE_EXCEPTION_NOT_HANDLED,
+            [0x8000_0003, frame.rip as usize - 1, 0, 0],
+            "breakpoint",
+        );
     }
-    let p = [frame.vector as usize, frame.error as usize, frame.rip as usize, 0];
+    let p = [
+        frame.vector as usize,
+        frame.error as usize,
+        frame.rip as usize,
+        0,
+    ];
     match frame.vector {
         PAGE_FAULT => {
-            let access = if frame.error & 16 != 0 { 8 } else { usize::from(frame.error & 2 != 0) };
+            let access = if frame.error & 16 != 0 {
+                8
+            } else {
+                usize::from(frame.error & 2 != 0)
+            };
             let level = pcr::irql();
             let p = [cr2 as usize, access, frame.rip as usize, usize::from(level)];
-            bugcheck::raise_at(frame, bugcheck::PAGE_FAULT_IN_NONPAGED_AREA, p, "page fault");
+            bugcheck::raise_at(
+                frame,
+                bugcheck::PAGE_FAULT_IN_NONPAGED_AREA,
+                p,
+                "page fault",
+            );
         }
-        DOUBLE_FAULT => bugcheck::raise_at(frame, bugcheck::UNEXPECTED_KERNEL_MODE_TRAP, p, "double fault: the stack overflowed?"),
+        DOUBLE_FAULT => bugcheck::raise_at(
+            frame,
+            bugcheck::UNEXPECTED_KERNEL_MODE_TRAP,
+            p,
+            "double fault: the stack overflowed?",
+        ),
         _ => bugcheck::raise_at(frame, bugcheck::UNEXPECTED_KERNEL_MODE_TRAP, p, "exception"),
     }
 }

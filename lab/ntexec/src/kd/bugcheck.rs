@@ -8,7 +8,8 @@ use crate::ke::pcr;
 use crate::ke::thread;
 use crate::machine::{TrapFrame, machine};
 use crate::nt::ke::{
-    BOOLEAN, CONTEXT, HIGH_LEVEL, KBUGCHECK_CALLBACK_RECORD, KBUGCHECK_REASON_CALLBACK_RECORD, LIST_ENTRY, PVOID,
+    BOOLEAN, CONTEXT, HIGH_LEVEL, KBUGCHECK_CALLBACK_RECORD, KBUGCHECK_REASON_CALLBACK_RECORD,
+    LIST_ENTRY, PVOID,
 };
 use crate::sync::Lock;
 use alloc::vec::Vec;
@@ -53,7 +54,10 @@ struct Callbacks {
 // SAFETY: the lists are used under their lock only.
 unsafe impl Send for Callbacks {}
 
-static CALLBACKS: Lock<Callbacks> = Lock::new(Callbacks { plain: LIST_ENTRY::NULL, reason: LIST_ENTRY::NULL });
+static CALLBACKS: Lock<Callbacks> = Lock::new(Callbacks {
+    plain: LIST_ENTRY::NULL,
+    reason: LIST_ENTRY::NULL,
+});
 
 /// `KiBugCheckData`: the code and its parameters, for callbacks.
 #[repr(transparent)]
@@ -130,7 +134,10 @@ fn end(code: u32, parameters: [usize; 4], context: &CONTEXT, detail: &str) -> ! 
     if let Err(owner) = OWNER.compare_exchange(0, me, Ordering::AcqRel, Ordering::Acquire) {
         if owner == me {
             // A bug check within a bug check (a callback's, or the report's): what is known goes out, and that is all.
-            super::log(format_args!("bug check {code:#x} {parameters:x?} at {:#x} within a bug check {detail}", context.Rip));
+            super::log(format_args!(
+                "bug check {code:#x} {parameters:x?} at {:#x} within a bug check {detail}",
+                context.Rip
+            ));
             machine().crash();
         }
         freeze();
@@ -141,7 +148,13 @@ fn end(code: u32, parameters: [usize; 4], context: &CONTEXT, detail: &str) -> ! 
     super::write_alone();
     // SAFETY: only this processor runs.
     unsafe {
-        *KiBugCheckData.0.get() = [code as usize, parameters[0], parameters[1], parameters[2], parameters[3]];
+        *KiBugCheckData.0.get() = [
+            code as usize,
+            parameters[0],
+            parameters[1],
+            parameters[2],
+            parameters[3],
+        ];
     }
     report(code, parameters, context, level, detail);
     // SAFETY: only this processor runs.
@@ -152,13 +165,34 @@ fn end(code: u32, parameters: [usize; 4], context: &CONTEXT, detail: &str) -> ! 
 fn report(code: u32, parameters: [usize; 4], c: &CONTEXT, level: u8, detail: &str) {
     super::log(format_args!(
         "bug check {code:#x} ({:#x}, {:#x}, {:#x}, {:#x}) irql {level} cpu {} {detail}",
-        parameters[0], parameters[1], parameters[2], parameters[3], machine().current_cpu()
+        parameters[0],
+        parameters[1],
+        parameters[2],
+        parameters[3],
+        machine().current_cpu()
     ));
-    super::log(format_args!("rip {:016x} rsp {:016x} rflags {:08x} rbp {:016x}", c.Rip, c.Rsp, c.EFlags, c.Rbp));
-    super::log(format_args!("rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}", c.Rax, c.Rbx, c.Rcx, c.Rdx));
-    super::log(format_args!("rsi {:016x} rdi {:016x} r8  {:016x} r9  {:016x}", c.Rsi, c.Rdi, c.R8, c.R9));
-    super::log(format_args!("r10 {:016x} r11 {:016x} r12 {:016x} r13 {:016x}", c.R10, c.R11, c.R12, c.R13));
-    super::log(format_args!("r14 {:016x} r15 {:016x} thread {:p}", c.R14, c.R15, thread::KeGetCurrentThread()));
+    super::log(format_args!(
+        "rip {:016x} rsp {:016x} rflags {:08x} rbp {:016x}",
+        c.Rip, c.Rsp, c.EFlags, c.Rbp
+    ));
+    super::log(format_args!(
+        "rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}",
+        c.Rax, c.Rbx, c.Rcx, c.Rdx
+    ));
+    super::log(format_args!(
+        "rsi {:016x} rdi {:016x} r8  {:016x} r9  {:016x}",
+        c.Rsi, c.Rdi, c.R8, c.R9
+    ));
+    super::log(format_args!(
+        "r10 {:016x} r11 {:016x} r12 {:016x} r13 {:016x}",
+        c.R10, c.R11, c.R12, c.R13
+    ));
+    super::log(format_args!(
+        "r14 {:016x} r15 {:016x} thread {:p}",
+        c.R14,
+        c.R15,
+        thread::KeGetCurrentThread()
+    ));
     let mut frames = [0u64; 32];
     let count = unwind::walk(c, &mut frames);
     for &f in &frames[..count] {
@@ -172,15 +206,24 @@ fn report(code: u32, parameters: [usize; 4], c: &CONTEXT, level: u8, detail: &st
     check::emit(&Record::BugCheck {
         code,
         parameters: parameters.map(|p| p as u64),
-        stack: frames[..count].iter().map(|&f| frame(f)).collect::<Vec<_>>(),
+        stack: frames[..count]
+            .iter()
+            .map(|&f| frame(f))
+            .collect::<Vec<_>>(),
         detail: super::owned(text.as_str()),
     });
 }
 
 fn frame(address: u64) -> Frame {
     match modules::find(address as usize) {
-        Some(m) => Frame { image: super::owned(m.name()), offset: address - m.base as u64 },
-        None => Frame { image: super::owned(""), offset: address },
+        Some(m) => Frame {
+            image: super::owned(m.name()),
+            offset: address - m.base as u64,
+        },
+        None => Frame {
+            image: super::owned(""),
+            offset: address,
+        },
     }
 }
 
@@ -188,7 +231,9 @@ unsafe fn run_callbacks() {
     let lists = CALLBACKS.steal();
     let head = &raw mut lists.plain;
     while !(*head).Flink.is_null() {
-        let Some(link) = LIST_ENTRY::remove_head(head) else { break };
+        let Some(link) = LIST_ENTRY::remove_head(head) else {
+            break;
+        };
         let record = link.cast::<KBUGCHECK_CALLBACK_RECORD>();
         (*record).State = BUFFER_STARTED;
         if let Some(routine) = (*record).CallbackRoutine {
@@ -237,7 +282,9 @@ pub unsafe extern "win64" fn KeRegisterBugCheckCallback(
 }
 
 /// `KeDeregisterBugCheckCallback`: FALSE if it is not registered. Any IRQL.
-pub unsafe extern "win64" fn KeDeregisterBugCheckCallback(CallbackRecord: *mut KBUGCHECK_CALLBACK_RECORD) -> BOOLEAN {
+pub unsafe extern "win64" fn KeDeregisterBugCheckCallback(
+    CallbackRecord: *mut KBUGCHECK_CALLBACK_RECORD,
+) -> BOOLEAN {
     let _lists = CALLBACKS.lock();
     if (*CallbackRecord).State != BUFFER_INSERTED {
         return 0;
@@ -283,7 +330,13 @@ pub unsafe extern "win64" fn KeDeregisterBugCheckReasonCallback(
 }
 
 /// `KeBugCheckEx`. Any IRQL.
-pub unsafe extern "win64" fn KeBugCheckEx(Code: u32, P1: usize, P2: usize, P3: usize, P4: usize) -> ! {
+pub unsafe extern "win64" fn KeBugCheckEx(
+    Code: u32,
+    P1: usize,
+    P2: usize,
+    P3: usize,
+    P4: usize,
+) -> ! {
     raise(Code, [P1, P2, P3, P4])
 }
 

@@ -45,7 +45,10 @@ pub struct Line {
 impl Line {
     /// An empty one.
     pub const fn new() -> Self {
-        Self { bytes: [0; 512], len: 0 }
+        Self {
+            bytes: [0; 512],
+            len: 0,
+        }
     }
 
     /// What was written, as far as it fitted.

@@ -35,14 +35,21 @@ impl ModuleInfo {
 }
 
 const MAX_MODULES: usize = 64;
-static MODULES: [AtomicPtr<ModuleInfo>; MAX_MODULES] = [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_MODULES];
+static MODULES: [AtomicPtr<ModuleInfo>; MAX_MODULES] =
+    [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_MODULES];
 
 /// Adds a module. False if the table is full.
 pub fn register(info: ModuleInfo) -> bool {
     // Never freed: a reader may hold it. There are as many as loads in a run.
     let new = alloc::boxed::Box::into_raw(alloc::boxed::Box::new(info));
     let free = |slot: &AtomicPtr<ModuleInfo>| {
-        slot.compare_exchange(core::ptr::null_mut(), new, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        slot.compare_exchange(
+            core::ptr::null_mut(),
+            new,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        )
+        .is_ok()
     };
     MODULES.iter().any(free)
 }

@@ -18,13 +18,21 @@ pub unsafe extern "win64" fn __C_specific_handler(
     let r = &*ExceptionRecord;
     bugcheck::raise(
         bugcheck::KMODE_EXCEPTION_NOT_HANDLED,
-        [r.ExceptionCode as u32 as usize, r.ExceptionAddress as usize, EstablisherFrame as usize, 0],
+        [
+            r.ExceptionCode as u32 as usize,
+            r.ExceptionAddress as usize,
+            EstablisherFrame as usize,
+            0,
+        ],
     )
 }
 
 /// `ExRaiseStatus`.
 pub unsafe extern "win64" fn ExRaiseStatus(Status: NTSTATUS) {
-    bugcheck::raise(bugcheck::KMODE_EXCEPTION_NOT_HANDLED, [Status as u32 as usize, 0, 0, 0])
+    bugcheck::raise(
+        bugcheck::KMODE_EXCEPTION_NOT_HANDLED,
+        [Status as u32 as usize, 0, 0, 0],
+    )
 }
 
 exports! { pub static EXPORTS;

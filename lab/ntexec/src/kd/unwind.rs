@@ -44,7 +44,7 @@ fn register(context: &mut CONTEXT, number: u8) -> &mut u64 {
 /// Reads the stack: bug checks unwind stacks that may be broken, so every read is checked first.
 fn stack(address: u64) -> Option<u64> {
     let at = address as usize;
-    if at % 8 != 0 || !crate::mm::is_mapped(at) {
+    if !at.is_multiple_of(8) || !crate::mm::is_mapped(at) {
         return None;
     }
     // SAFETY: mapped, and aligned, so on one page.
@@ -77,12 +77,18 @@ impl Info {
     }
 
     unsafe fn code(&self, index: u8) -> u16 {
-        if index < self.count { *self.codes.add(usize::from(index)) } else { 0 }
+        if index < self.count {
+            *self.codes.add(usize::from(index))
+        } else {
+            0
+        }
     }
 
     /// What follows the codes (they are padded to an even count).
     unsafe fn tail(&self) -> *const u32 {
-        self.codes.add(usize::from(self.count).next_multiple_of(2)).cast()
+        self.codes
+            .add(usize::from(self.count).next_multiple_of(2))
+            .cast()
     }
 }
 
@@ -99,7 +105,10 @@ unsafe fn undo(info: &Info, offset: u64, frame: u64, context: &mut CONTEXT) -> O
             _ => 1,
         };
         if u64::from(at) <= offset {
-            let (low, high) = (u64::from(info.code(index + 1)), u64::from(info.code(index + 2)));
+            let (low, high) = (
+                u64::from(info.code(index + 1)),
+                u64::from(info.code(index + 2)),
+            );
             match op {
                 0 => {
                     *register(context, arg) = stack(context.Rsp)?;
@@ -108,7 +117,10 @@ unsafe fn undo(info: &Info, offset: u64, frame: u64, context: &mut CONTEXT) -> O
                 1 if arg == 0 => context.Rsp += low * 8,
                 1 => context.Rsp += low | high << 16,
                 2 => context.Rsp += u64::from(arg) * 8 + 8,
-                3 => context.Rsp = (*register(context, info.frame_register)).wrapping_sub(info.frame_offset),
+                3 => {
+                    context.Rsp =
+                        (*register(context, info.frame_register)).wrapping_sub(info.frame_offset)
+                }
                 4 => *register(context, arg) = stack(frame + low * 8)?,
                 5 => *register(context, arg) = stack(frame + (low | high << 16))?,
                 8 => restore_xmm(context, arg, frame + low * 16)?,
@@ -144,9 +156,15 @@ pub struct Handler {
 }
 
 /// One step from `context` to its caller; gives the frame's establisher and its handler.
-unsafe fn step(module: &ModuleInfo, function: RUNTIME_FUNCTION, context: &mut CONTEXT) -> Option<(u64, Option<Handler>)> {
+unsafe fn step(
+    module: &ModuleInfo,
+    function: RUNTIME_FUNCTION,
+    context: &mut CONTEXT,
+) -> Option<(u64, Option<Handler>)> {
     let mut function = function;
-    let mut offset = context.Rip.wrapping_sub(module.base as u64 + u64::from(function.BeginAddress));
+    let mut offset = context
+        .Rip
+        .wrapping_sub(module.base as u64 + u64::from(function.BeginAddress));
     let mut info = Info::read(module.base, function.UnwindData);
     let frame = if info.frame_register != 0 && offset >= u64::from(info.prolog) {
         (*register(context, info.frame_register)).wrapping_sub(info.frame_offset)
@@ -154,10 +172,11 @@ unsafe fn step(module: &ModuleInfo, function: RUNTIME_FUNCTION, context: &mut CO
         context.Rsp
     };
     let in_body = offset >= u64::from(info.prolog);
-    let handler = (info.flags & HANDLER != 0 && info.flags & CHAINED == 0 && in_body).then(|| Handler {
-        routine: module.base + *info.tail() as usize,
-        data: info.tail().add(1) as usize,
-    });
+    let handler =
+        (info.flags & HANDLER != 0 && info.flags & CHAINED == 0 && in_body).then(|| Handler {
+            routine: module.base + *info.tail() as usize,
+            data: info.tail().add(1) as usize,
+        });
     loop {
         if undo(&info, offset, frame, context)? {
             return Some((frame, handler));
@@ -175,7 +194,10 @@ unsafe fn step(module: &ModuleInfo, function: RUNTIME_FUNCTION, context: &mut CO
 }
 
 /// The entry for `address` in its module's table.
-fn lookup(module: &ModuleInfo, address: usize) -> Option<(*mut RUNTIME_FUNCTION, RUNTIME_FUNCTION)> {
+fn lookup(
+    module: &ModuleInfo,
+    address: usize,
+) -> Option<(*mut RUNTIME_FUNCTION, RUNTIME_FUNCTION)> {
     let count = module.pdata_len as usize / size_of::<RUNTIME_FUNCTION>();
     let table = (module.base + module.pdata_rva as usize) as *mut RUNTIME_FUNCTION;
     let rva = (address - module.base) as u32;
@@ -215,14 +237,20 @@ pub fn walk(context: &CONTEXT, frames: &mut [u64]) -> usize {
     let mut context = *context;
     let mut count = 0;
     for _ in 0..256 {
-        let Some(slot) = frames.get_mut(count) else { break };
+        let Some(slot) = frames.get_mut(count) else {
+            break;
+        };
         *slot = context.Rip;
         // What the scan finds again and again is not a recursion but what the stack happens to hold.
         if count == 0 || frames[count - 1] != context.Rip {
             count += 1;
         }
         let described = modules::find(context.Rip as usize).is_some_and(|m| m.pdata_len != 0);
-        let next = if described { unwind(&mut context) } else { scan(&mut context) };
+        let next = if described {
+            unwind(&mut context)
+        } else {
+            scan(&mut context)
+        };
         if next.is_none() || context.Rip == 0 {
             break;
         }
@@ -246,8 +274,13 @@ fn scan(context: &mut CONTEXT) -> Option<()> {
 
 /// Is `address` in an image, behind a call? `E8` with 4 bytes, or `FF /2` with 2 to 7 bytes in all.
 fn is_return_address(address: usize) -> bool {
-    let Some(module) = modules::find(address) else { return false };
-    if address < module.base + 8 || !crate::mm::is_mapped(address - 8) || !crate::mm::is_mapped(address) {
+    let Some(module) = modules::find(address) else {
+        return false;
+    };
+    if address < module.base + 8
+        || !crate::mm::is_mapped(address - 8)
+        || !crate::mm::is_mapped(address)
+    {
         return false;
     }
     // SAFETY: mapped, both ends.
@@ -262,7 +295,9 @@ pub unsafe extern "win64" fn RtlLookupFunctionEntry(
     ImageBase: *mut u64,
     _HistoryTable: PVOID,
 ) -> *mut RUNTIME_FUNCTION {
-    let Some(module) = modules::find(ControlPc as usize) else { return core::ptr::null_mut() };
+    let Some(module) = modules::find(ControlPc as usize) else {
+        return core::ptr::null_mut();
+    };
     if !ImageBase.is_null() {
         *ImageBase = module.base as u64;
     }
@@ -352,10 +387,16 @@ pub unsafe extern "win64" fn RtlCaptureStackBackTrace(
     RtlCaptureContext(context.as_mut_ptr());
     let mut frames = [0u64; 64];
     let count = walk(context.assume_init_ref(), &mut frames);
-    let images = frames[..count].iter().filter(|&&f| modules::find(f as usize).is_some());
+    let images = frames[..count]
+        .iter()
+        .filter(|&&f| modules::find(f as usize).is_some());
     let mut hash = 0u32;
     let mut taken = 0;
-    for (i, &frame) in images.skip(FramesToSkip as usize).take(FramesToCapture as usize).enumerate() {
+    for (i, &frame) in images
+        .skip(FramesToSkip as usize)
+        .take(FramesToCapture as usize)
+        .enumerate()
+    {
         *BackTrace.add(i) = frame as PVOID;
         hash = hash.wrapping_add(frame as u32);
         taken += 1;

@@ -47,7 +47,10 @@ unsafe impl Sync for Dispatcher {}
 static DISPATCHER: Dispatcher = Dispatcher {
     held: AtomicBool::new(false),
     state: UnsafeCell::new(Shared {
-        ready: Ready { queues: [LIST_ENTRY::NULL; PRIORITIES], initialized: false },
+        ready: Ready {
+            queues: [LIST_ENTRY::NULL; PRIORITIES],
+            initialized: false,
+        },
         timers: LIST_ENTRY::NULL,
         dead: LIST_ENTRY::NULL,
         threads: LIST_ENTRY::NULL,
@@ -105,7 +108,11 @@ impl Ready {
     pub unsafe fn add(&mut self, thread: *mut KTHREAD, front: bool) {
         let queue = self.queue((*thread).priority as usize);
         let link = &raw mut (*thread).queue_link;
-        if front { LIST_ENTRY::insert_head(queue, link) } else { LIST_ENTRY::insert_tail(queue, link) }
+        if front {
+            LIST_ENTRY::insert_head(queue, link)
+        } else {
+            LIST_ENTRY::insert_tail(queue, link)
+        }
     }
 
     /// The best thread for `cpu`, of priority at least `least`; it leaves its queue.
@@ -138,7 +145,11 @@ pub fn initialize() {
         for priority in 0..PRIORITIES {
             LIST_ENTRY::initialize(state.ready.queue(priority));
         }
-        for list in [&raw mut state.timers, &raw mut state.dead, &raw mut state.threads] {
+        for list in [
+            &raw mut state.timers,
+            &raw mut state.dead,
+            &raw mut state.threads,
+        ] {
             LIST_ENTRY::initialize(list);
         }
     }
@@ -162,7 +173,9 @@ pub unsafe fn make_ready(locked: &mut Locked, thread: *mut KTHREAD) {
 unsafe fn choose_cpu(thread: *mut KTHREAD) -> Option<&'static Kpcr> {
     let this = pcr::this().number();
     let count = machine().cpu_count();
-    let allowed = |cpu: &usize| (*thread).affinity >> cpu & 1 == 1 && pcr::block(*cpu).online.load(Ordering::Relaxed);
+    let allowed = |cpu: &usize| {
+        (*thread).affinity >> cpu & 1 == 1 && pcr::block(*cpu).online.load(Ordering::Relaxed)
+    };
     let order = (0..count).map(|i| (this + i) % count).filter(allowed);
     let mut lesser = None;
     for cpu in order {
@@ -199,7 +212,11 @@ pub fn yield_current() {
     let current = pcr.current();
     // SAFETY: the lock is held; the current thread is valid.
     unsafe {
-        let least = if pcr.is_idle() { 0 } else { (*current).priority as usize };
+        let least = if pcr.is_idle() {
+            0
+        } else {
+            (*current).priority as usize
+        };
         // A thread may also have to go because its affinity no longer has this processor.
         let banished = !pcr.is_idle() && (*current).affinity >> pcr.number() & 1 == 0;
         let least = if banished { 0 } else { least };
@@ -231,7 +248,11 @@ pub fn yield_current() {
 /// The thread's state must be set, and what wakes it be arranged.
 pub unsafe fn swap_out(locked: &mut Locked) {
     let pcr = pcr::this();
-    let next = locked.state().ready.take(pcr.number(), 0).unwrap_or(pcr.idle());
+    let next = locked
+        .state()
+        .ready
+        .take(pcr.number(), 0)
+        .unwrap_or(pcr.idle());
     change_to(pcr, next);
     after_switch();
 }

@@ -13,8 +13,8 @@ use crate::check;
 use crate::hal;
 use crate::machine::machine;
 use crate::nt::ke::{
-    BOOLEAN, DISPATCH_LEVEL, DeferredRoutine, KDPC, KEVENT, NTSTATUS, PROCESSOR_NUMBER, PVOID, SINGLE_LIST_ENTRY, event_type,
-    object_type,
+    BOOLEAN, DISPATCH_LEVEL, DeferredRoutine, KDPC, KEVENT, NTSTATUS, PROCESSOR_NUMBER, PVOID,
+    SINGLE_LIST_ENTRY, event_type, object_type,
 };
 use crate::nt::status::{STATUS_INVALID_PARAMETER, STATUS_SUCCESS};
 use crate::sync::Lock;
@@ -33,8 +33,12 @@ struct Queue {
 // SAFETY: the lock around the queues gives access to one processor at a time.
 unsafe impl Send for Queue {}
 
-static QUEUES: [Lock<Queue>; MAX_CPUS] =
-    [const { Lock::new(Queue { head: core::ptr::null_mut(), tail: core::ptr::null_mut() }) }; MAX_CPUS];
+static QUEUES: [Lock<Queue>; MAX_CPUS] = [const {
+    Lock::new(Queue {
+        head: core::ptr::null_mut(),
+        tail: core::ptr::null_mut(),
+    })
+}; MAX_CPUS];
 
 /// The lock under which `DpcData` (not null: queued, and where) changes.
 static INSERTION: Lock<()> = Lock::new(());
@@ -49,7 +53,14 @@ unsafe fn set_next(dpc: *mut KDPC, to: *mut KDPC) {
 
 impl Queue {
     unsafe fn push(&mut self, dpc: *mut KDPC, front: bool) {
-        set_next(dpc, if front { self.head } else { core::ptr::null_mut() });
+        set_next(
+            dpc,
+            if front {
+                self.head
+            } else {
+                core::ptr::null_mut()
+            },
+        );
         if self.head.is_null() {
             self.tail = dpc;
         }
@@ -96,7 +107,9 @@ unsafe fn initialize(dpc: *mut KDPC, kind: u8, routine: Option<DeferredRoutine>,
         Type: kind,
         Importance: 1,
         Number: NO_TARGET,
-        DpcListEntry: SINGLE_LIST_ENTRY { Next: core::ptr::null_mut() },
+        DpcListEntry: SINGLE_LIST_ENTRY {
+            Next: core::ptr::null_mut(),
+        },
         ProcessorHistory: 0,
         DeferredRoutine: routine,
         DeferredContext: context,
@@ -117,7 +130,9 @@ pub(super) unsafe fn insert(dpc: *mut KDPC, argument1: PVOID, argument2: PVOID) 
         NO_TARGET => this,
         target => usize::from(target - 1),
     };
-    let Some(queue) = QUEUES.get(cpu) else { return false };
+    let Some(queue) = QUEUES.get(cpu) else {
+        return false;
+    };
     (*dpc).SystemArgument1 = argument1;
     (*dpc).SystemArgument2 = argument2;
     (*dpc).DpcData = core::ptr::from_ref(queue).cast_mut().cast();
@@ -175,13 +190,20 @@ unsafe fn run(call: Call) {
     machine().disable_interrupts();
     pcr.in_dpc.store(false, Ordering::Relaxed);
     if level != DISPATCH_LEVEL {
-        check::violation("a DPC routine returns at DISPATCH_LEVEL", format_args!("routine {:#x} left IRQL {level}", routine as usize));
+        check::violation(
+            "a DPC routine returns at DISPATCH_LEVEL",
+            format_args!("routine {:#x} left IRQL {level}", routine as usize),
+        );
         pcr::set_irql(DISPATCH_LEVEL);
     }
 }
 
 /// `KeInitializeDpc`. Any IRQL.
-pub unsafe extern "win64" fn KeInitializeDpc(Dpc: *mut KDPC, DeferredRoutine: Option<DeferredRoutine>, DeferredContext: PVOID) {
+pub unsafe extern "win64" fn KeInitializeDpc(
+    Dpc: *mut KDPC,
+    DeferredRoutine: Option<DeferredRoutine>,
+    DeferredContext: PVOID,
+) {
     initialize(Dpc, object_type::DPC, DeferredRoutine, DeferredContext);
 }
 
@@ -191,11 +213,20 @@ pub unsafe extern "win64" fn KeInitializeThreadedDpc(
     DeferredRoutine: Option<DeferredRoutine>,
     DeferredContext: PVOID,
 ) {
-    initialize(Dpc, object_type::THREADED_DPC, DeferredRoutine, DeferredContext);
+    initialize(
+        Dpc,
+        object_type::THREADED_DPC,
+        DeferredRoutine,
+        DeferredContext,
+    );
 }
 
 /// `KeInsertQueueDpc`: FALSE if it was queued already. Any IRQL.
-pub unsafe extern "win64" fn KeInsertQueueDpc(Dpc: *mut KDPC, SystemArgument1: PVOID, SystemArgument2: PVOID) -> BOOLEAN {
+pub unsafe extern "win64" fn KeInsertQueueDpc(
+    Dpc: *mut KDPC,
+    SystemArgument1: PVOID,
+    SystemArgument2: PVOID,
+) -> BOOLEAN {
     let inserted = insert(Dpc, SystemArgument1, SystemArgument2);
     reschedule_if_wanted();
     BOOLEAN::from(inserted)
@@ -224,7 +255,10 @@ pub unsafe extern "win64" fn KeSetTargetProcessorDpc(Dpc: *mut KDPC, Number: i8)
 }
 
 /// `KeSetTargetProcessorDpcEx`.
-pub unsafe extern "win64" fn KeSetTargetProcessorDpcEx(Dpc: *mut KDPC, ProcNumber: *mut PROCESSOR_NUMBER) -> NTSTATUS {
+pub unsafe extern "win64" fn KeSetTargetProcessorDpcEx(
+    Dpc: *mut KDPC,
+    ProcNumber: *mut PROCESSOR_NUMBER,
+) -> NTSTATUS {
     let number = *ProcNumber;
     if number.Group != 0 || usize::from(number.Number) >= machine().cpu_count() {
         return STATUS_INVALID_PARAMETER;
@@ -245,7 +279,11 @@ pub unsafe extern "win64" fn KeFlushQueuedDpcs() {
         KeInitializeEvent(event.as_mut_ptr(), event_type::NotificationEvent, 0);
         KeInitializeDpc(dpc.as_mut_ptr(), Some(flushed), core::ptr::null_mut());
         (*dpc.as_mut_ptr()).Number = cpu as u16 + 1;
-        KeInsertQueueDpc(dpc.as_mut_ptr(), event.as_mut_ptr().cast(), core::ptr::null_mut());
+        KeInsertQueueDpc(
+            dpc.as_mut_ptr(),
+            event.as_mut_ptr().cast(),
+            core::ptr::null_mut(),
+        );
         KeWaitForSingleObject(event.as_mut_ptr().cast(), 0, 0, 0, core::ptr::null());
     }
 }
@@ -273,7 +311,10 @@ mod tests {
     #[test]
     fn high_importance_goes_first_and_the_rest_keep_their_order() {
         let (mut a, mut b, mut c) = (dpc(), dpc(), dpc());
-        let mut q = Queue { head: core::ptr::null_mut(), tail: core::ptr::null_mut() };
+        let mut q = Queue {
+            head: core::ptr::null_mut(),
+            tail: core::ptr::null_mut(),
+        };
         // SAFETY: the DPCs outlive the queue.
         unsafe {
             q.push(&raw mut a, false);
@@ -289,7 +330,10 @@ mod tests {
     #[test]
     fn a_removed_dpc_does_not_run_and_the_queue_goes_on() {
         let (mut a, mut b, mut c) = (dpc(), dpc(), dpc());
-        let mut q = Queue { head: core::ptr::null_mut(), tail: core::ptr::null_mut() };
+        let mut q = Queue {
+            head: core::ptr::null_mut(),
+            tail: core::ptr::null_mut(),
+        };
         // SAFETY: the DPCs outlive the queue.
         unsafe {
             q.push(&raw mut a, false);

@@ -3,7 +3,9 @@
 use super::dispatcher;
 use super::thread::reschedule_if_wanted;
 use super::wait;
-use crate::nt::ke::{BOOLEAN, DISPATCHER_HEADER, KEVENT, KPRIORITY, LIST_ENTRY, event_type, object_type};
+use crate::nt::ke::{
+    BOOLEAN, DISPATCHER_HEADER, KEVENT, KPRIORITY, LIST_ENTRY, event_type, object_type,
+};
 
 /// `KeInitializeEvent`: `Type` 0 notification, 1 synchronization. Any IRQL.
 pub unsafe extern "win64" fn KeInitializeEvent(Event: *mut KEVENT, Type: i32, State: BOOLEAN) {
@@ -25,7 +27,11 @@ pub unsafe extern "win64" fn KeInitializeEvent(Event: *mut KEVENT, Type: i32, St
 
 /// `KeSetEvent`: gives the earlier state. At most DISPATCH_LEVEL. `Wait` would let the caller wait without another thread
 /// coming between; here the call returns as it does without.
-pub unsafe extern "win64" fn KeSetEvent(Event: *mut KEVENT, _Increment: KPRIORITY, _Wait: BOOLEAN) -> i32 {
+pub unsafe extern "win64" fn KeSetEvent(
+    Event: *mut KEVENT,
+    _Increment: KPRIORITY,
+    _Wait: BOOLEAN,
+) -> i32 {
     let header = &raw mut (*Event).Header;
     let mut locked = dispatcher::lock();
     let old = (*header).SignalState;
@@ -57,7 +63,11 @@ pub unsafe extern "win64" fn KeReadStateEvent(Event: *mut KEVENT) -> i32 {
 }
 
 /// `KePulseEvent`: ends the waits that there are and leaves the event unsignalled. At most DISPATCH_LEVEL.
-pub unsafe extern "win64" fn KePulseEvent(Event: *mut KEVENT, _Increment: KPRIORITY, _Wait: BOOLEAN) -> i32 {
+pub unsafe extern "win64" fn KePulseEvent(
+    Event: *mut KEVENT,
+    _Increment: KPRIORITY,
+    _Wait: BOOLEAN,
+) -> i32 {
     let header = &raw mut (*Event).Header;
     let mut locked = dispatcher::lock();
     let old = (*header).SignalState;

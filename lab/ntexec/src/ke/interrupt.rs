@@ -4,8 +4,8 @@
 //! is the I/O manager's; it ends here.
 
 use super::irql::{KeLowerIrql, KfRaiseIrql};
-use super::spinlock::{KeAcquireSpinLockAtDpcLevel, KeReleaseSpinLockFromDpcLevel};
 use super::pcr;
+use super::spinlock::{KeAcquireSpinLockAtDpcLevel, KeReleaseSpinLockFromDpcLevel};
 use crate::check;
 use crate::machine::{LineConfig, machine};
 use crate::nt::ke::{BOOLEAN, KAFFINITY, KIRQL, KSPIN_LOCK, NTSTATUS, PVOID};
@@ -16,7 +16,8 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// `KSERVICE_ROUTINE`; a message's routine has the message's number as third argument, which a line's ignores.
-pub type ServiceRoutine = unsafe extern "win64" fn(interrupt: *mut KINTERRUPT, context: PVOID, message: u32) -> BOOLEAN;
+pub type ServiceRoutine =
+    unsafe extern "win64" fn(interrupt: *mut KINTERRUPT, context: PVOID, message: u32) -> BOOLEAN;
 /// `KSYNCHRONIZE_ROUTINE`.
 pub type SynchronizeRoutine = unsafe extern "win64" fn(context: PVOID) -> BOOLEAN;
 
@@ -63,7 +64,12 @@ struct Vector {
 // SAFETY: as for `KINTERRUPT`.
 unsafe impl Send for Vector {}
 
-static VECTORS: [Lock<Vector>; 256] = [const { Lock::new(Vector { users: 0, connected: Vec::new() }) }; 256];
+static VECTORS: [Lock<Vector>; 256] = [const {
+    Lock::new(Vector {
+        users: 0,
+        connected: Vec::new(),
+    })
+}; 256];
 static SPURIOUS: AtomicU64 = AtomicU64::new(0);
 
 /// The IRQL of a vector.
@@ -97,10 +103,15 @@ pub fn free_vector(vector: u8) {
 /// STATUS_INVALID_PARAMETER: no device's vector, a synchronisation IRQL below the vector's, or a line that does not exist.
 pub fn connect(connect: &Connect) -> Result<*mut KINTERRUPT, NTSTATUS> {
     let vector = connect.vector;
-    if !(FIRST_VECTOR..=LAST_VECTOR).contains(&vector) || connect.synchronize_irql < irql_of(vector) {
+    if !(FIRST_VECTOR..=LAST_VECTOR).contains(&vector) || connect.synchronize_irql < irql_of(vector)
+    {
         return Err(STATUS_INVALID_PARAMETER);
     }
-    let interrupt = Box::into_raw(Box::new(KINTERRUPT { connect: *connect, own_lock: 0, claimed: AtomicU64::new(0) }));
+    let interrupt = Box::into_raw(Box::new(KINTERRUPT {
+        connect: *connect,
+        own_lock: 0,
+        claimed: AtomicU64::new(0),
+    }));
     {
         let mut v = VECTORS[usize::from(vector)].lock();
         if v.connected.try_reserve(1).is_err() {
@@ -142,7 +153,11 @@ pub unsafe fn disconnect(interrupt: *mut KINTERRUPT) {
 
 unsafe fn lock_of(interrupt: *mut KINTERRUPT) -> *mut KSPIN_LOCK {
     let given = (*interrupt).connect.lock;
-    if given.is_null() { &raw mut (*interrupt).own_lock } else { given }
+    if given.is_null() {
+        &raw mut (*interrupt).own_lock
+    } else {
+        given
+    }
 }
 
 /// Calls the routines of `vector`. Above DISPATCH_LEVEL, interrupts off.
@@ -154,8 +169,8 @@ pub(crate) fn dispatch(vector: u8) {
             let v = VECTORS[usize::from(vector)].lock();
             let next = v.connected.get(index).copied();
             // Taken before the vector's lock is given up, so that `disconnect` waits for us.
-            // SAFETY: what is connected is valid.
             if let Some(i) = next {
+                // SAFETY: what is connected is valid.
                 unsafe { enter(i) };
             }
             next
@@ -207,7 +222,10 @@ pub unsafe extern "win64" fn KeAcquireInterruptSpinLock(Interrupt: *mut KINTERRU
 }
 
 /// `KeReleaseInterruptSpinLock`.
-pub unsafe extern "win64" fn KeReleaseInterruptSpinLock(Interrupt: *mut KINTERRUPT, OldIrql: KIRQL) {
+pub unsafe extern "win64" fn KeReleaseInterruptSpinLock(
+    Interrupt: *mut KINTERRUPT,
+    OldIrql: KIRQL,
+) {
     KeReleaseSpinLockFromDpcLevel(lock_of(Interrupt));
     KeLowerIrql(OldIrql);
 }

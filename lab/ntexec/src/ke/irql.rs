@@ -21,7 +21,10 @@ pub extern "win64" fn KeGetCurrentIrql() -> KIRQL {
 pub extern "win64" fn KfRaiseIrql(NewIrql: KIRQL) -> KIRQL {
     let old = pcr::irql();
     if NewIrql < old {
-        bugcheck::raise(IRQL_NOT_GREATER_OR_EQUAL, [usize::from(NewIrql), usize::from(old), 0, 0]);
+        bugcheck::raise(
+            IRQL_NOT_GREATER_OR_EQUAL,
+            [usize::from(NewIrql), usize::from(old), 0, 0],
+        );
     }
     if NewIrql > DISPATCH_LEVEL && old <= DISPATCH_LEVEL {
         machine().disable_interrupts();
@@ -35,7 +38,10 @@ pub extern "win64" fn KfRaiseIrql(NewIrql: KIRQL) -> KIRQL {
 pub extern "win64" fn KeLowerIrql(NewIrql: KIRQL) {
     let old = pcr::irql();
     if NewIrql > old {
-        bugcheck::raise(IRQL_NOT_LESS_OR_EQUAL, [usize::from(NewIrql), usize::from(old), 0, 0]);
+        bugcheck::raise(
+            IRQL_NOT_LESS_OR_EQUAL,
+            [usize::from(NewIrql), usize::from(old), 0, 0],
+        );
     }
     pcr::set_irql(NewIrql);
     if NewIrql < DISPATCH_LEVEL && pcr::this().software_pending.load(Ordering::Relaxed) {

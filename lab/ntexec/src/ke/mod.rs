@@ -27,16 +27,19 @@ pub use processor::*;
 pub use semaphore::*;
 pub use spinlock::*;
 pub use thread::{
-    KTHREAD, KeEnterCriticalRegion, KeGetCurrentThread, KeLeaveCriticalRegion, KeRevertToUserGroupAffinityThread,
-    KeSetPriorityThread, KeSetSystemGroupAffinityThread, PsCreateSystemThread, PsGetCurrentThread, PsTerminateSystemThread,
+    KTHREAD, KeEnterCriticalRegion, KeGetCurrentThread, KeLeaveCriticalRegion,
+    KeRevertToUserGroupAffinityThread, KeSetPriorityThread, KeSetSystemGroupAffinityThread,
+    PsCreateSystemThread, PsGetCurrentThread, PsTerminateSystemThread,
 };
 pub use time::{
-    ExLocalTimeToSystemTime, ExSystemTimeToLocalTime, KeQueryInterruptTime, KeQueryInterruptTimePrecise,
-    KeQueryPerformanceCounter, KeQuerySystemTimePrecise, KeQueryTimeIncrement, KeQueryUnbiasedInterruptTime,
-    KeStallExecutionProcessor, interrupt_time, system_time,
+    ExLocalTimeToSystemTime, ExSystemTimeToLocalTime, KeQueryInterruptTime,
+    KeQueryInterruptTimePrecise, KeQueryPerformanceCounter, KeQuerySystemTimePrecise,
+    KeQueryTimeIncrement, KeQueryUnbiasedInterruptTime, KeStallExecutionProcessor, interrupt_time,
+    system_time,
 };
 pub use timer::{
-    KeCancelTimer, KeInitializeTimer, KeInitializeTimerEx, KeReadStateTimer, KeSetCoalescableTimer, KeSetTimer, KeSetTimerEx,
+    KeCancelTimer, KeInitializeTimer, KeInitializeTimerEx, KeReadStateTimer, KeSetCoalescableTimer,
+    KeSetTimer, KeSetTimerEx,
 };
 pub use wait::*;
 

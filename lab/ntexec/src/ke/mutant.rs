@@ -52,7 +52,12 @@ pub unsafe extern "win64" fn KeReleaseMutex(Mutex: *mut KMUTANT, _Wait: BOOLEAN)
     if owner(header) != thread {
         bugcheck::raise(
             bugcheck::KMODE_EXCEPTION_NOT_HANDLED,
-            [STATUS_MUTANT_NOT_OWNED as u32 as usize, Mutex as usize, owner(header) as usize, thread as usize],
+            [
+                STATUS_MUTANT_NOT_OWNED as u32 as usize,
+                Mutex as usize,
+                owner(header) as usize,
+                thread as usize,
+            ],
         );
     }
     let old = (*header).SignalState;

@@ -113,7 +113,10 @@ impl Kpcr {
     pub fn initialize(&self, index: usize, idle: *mut KTHREAD) {
         let this = core::ptr::from_ref(self).cast_mut();
         self.self_pointer.store(this, Ordering::Relaxed);
-        self.current_prcb.store(this.cast::<u8>().wrapping_add(0x180).cast(), Ordering::Relaxed);
+        self.current_prcb.store(
+            this.cast::<u8>().wrapping_add(0x180).cast(),
+            Ordering::Relaxed,
+        );
         self.number.store(index as u32, Ordering::Relaxed);
         self.current_thread.store(idle, Ordering::Relaxed);
         self.idle_thread.store(idle, Ordering::Relaxed);

@@ -2,7 +2,9 @@
 
 use super::pcr::{self, MAX_CPUS};
 use crate::machine::machine;
-use crate::nt::ke::{KAFFINITY, KE_PROCESSOR_CHANGE_NOTIFY_CONTEXT, NTSTATUS, PROCESSOR_NUMBER, PVOID};
+use crate::nt::ke::{
+    KAFFINITY, KE_PROCESSOR_CHANGE_NOTIFY_CONTEXT, NTSTATUS, PROCESSOR_NUMBER, PVOID,
+};
 use crate::nt::status::{STATUS_INVALID_PARAMETER, STATUS_NOT_FOUND, STATUS_SUCCESS};
 use crate::sync::Lock;
 use alloc::boxed::Box;
@@ -23,12 +25,20 @@ fn count() -> u32 {
 }
 
 fn number(index: usize) -> PROCESSOR_NUMBER {
-    PROCESSOR_NUMBER { Group: 0, Number: index as u8, Reserved: 0 }
+    PROCESSOR_NUMBER {
+        Group: 0,
+        Number: index as u8,
+        Reserved: 0,
+    }
 }
 
 /// `KeQueryActiveProcessorCountEx`. Any IRQL.
 pub extern "win64" fn KeQueryActiveProcessorCountEx(GroupNumber: u16) -> u32 {
-    if GroupNumber == 0 || GroupNumber == ALL_PROCESSOR_GROUPS { count() } else { 0 }
+    if GroupNumber == 0 || GroupNumber == ALL_PROCESSOR_GROUPS {
+        count()
+    } else {
+        0
+    }
 }
 
 /// `KeQueryActiveProcessorCount`.
@@ -46,7 +56,11 @@ pub extern "win64" fn KeQueryActiveProcessors() -> KAFFINITY {
 
 /// `KeQueryGroupAffinity`.
 pub extern "win64" fn KeQueryGroupAffinity(GroupNumber: u16) -> KAFFINITY {
-    if GroupNumber == 0 { KeQueryActiveProcessors() } else { 0 }
+    if GroupNumber == 0 {
+        KeQueryActiveProcessors()
+    } else {
+        0
+    }
 }
 
 /// `KeQueryMaximumProcessorCountEx`. No processor is added later.
@@ -70,7 +84,9 @@ pub extern "win64" fn KeQueryMaximumGroupCount() -> u16 {
 }
 
 /// `KeGetCurrentProcessorNumberEx`: gives the index. Any IRQL.
-pub unsafe extern "win64" fn KeGetCurrentProcessorNumberEx(ProcNumber: *mut PROCESSOR_NUMBER) -> u32 {
+pub unsafe extern "win64" fn KeGetCurrentProcessorNumberEx(
+    ProcNumber: *mut PROCESSOR_NUMBER,
+) -> u32 {
     let index = pcr::this().number();
     if !ProcNumber.is_null() {
         *ProcNumber = number(index);
@@ -79,7 +95,10 @@ pub unsafe extern "win64" fn KeGetCurrentProcessorNumberEx(ProcNumber: *mut PROC
 }
 
 /// `KeGetProcessorNumberFromIndex`.
-pub unsafe extern "win64" fn KeGetProcessorNumberFromIndex(ProcIndex: u32, ProcNumber: *mut PROCESSOR_NUMBER) -> NTSTATUS {
+pub unsafe extern "win64" fn KeGetProcessorNumberFromIndex(
+    ProcIndex: u32,
+    ProcNumber: *mut PROCESSOR_NUMBER,
+) -> NTSTATUS {
     if ProcIndex >= count() {
         return STATUS_INVALID_PARAMETER;
     }
@@ -88,25 +107,43 @@ pub unsafe extern "win64" fn KeGetProcessorNumberFromIndex(ProcIndex: u32, ProcN
 }
 
 /// `KeGetProcessorIndexFromNumber`.
-pub unsafe extern "win64" fn KeGetProcessorIndexFromNumber(ProcNumber: *mut PROCESSOR_NUMBER) -> u32 {
+pub unsafe extern "win64" fn KeGetProcessorIndexFromNumber(
+    ProcNumber: *mut PROCESSOR_NUMBER,
+) -> u32 {
     let n = *ProcNumber;
-    if n.Group == 0 && u32::from(n.Number) < count() { u32::from(n.Number) } else { INVALID_PROCESSOR_INDEX }
+    if n.Group == 0 && u32::from(n.Number) < count() {
+        u32::from(n.Number)
+    } else {
+        INVALID_PROCESSOR_INDEX
+    }
 }
 
 /// `KeIpiGenericCall`'s routine.
 pub type BroadcastWorker = unsafe extern "win64" fn(argument: usize) -> usize;
 
 /// `PROCESSOR_CALLBACK_FUNCTION`.
-type Callback = unsafe extern "win64" fn(context: PVOID, change: *mut KE_PROCESSOR_CHANGE_NOTIFY_CONTEXT, status: *mut NTSTATUS);
+type Callback = unsafe extern "win64" fn(
+    context: PVOID,
+    change: *mut KE_PROCESSOR_CHANGE_NOTIFY_CONTEXT,
+    status: *mut NTSTATUS,
+);
 
 struct Registration {
     _callback: Callback,
     _context: usize,
 }
 
+// The boxes' addresses are the handles.
+#[allow(clippy::vec_box)]
 static REGISTRATIONS: Lock<Vec<Box<Registration>>> = Lock::new(Vec::new());
 
-unsafe fn notify(callback: Callback, context: PVOID, state: i32, index: usize, status: &mut NTSTATUS) {
+unsafe fn notify(
+    callback: Callback,
+    context: PVOID,
+    state: i32,
+    index: usize,
+    status: &mut NTSTATUS,
+) {
     let mut change = KE_PROCESSOR_CHANGE_NOTIFY_CONTEXT {
         State: state,
         NtNumber: index as u32,
@@ -135,7 +172,10 @@ pub unsafe extern "win64" fn KeRegisterProcessorChangeCallback(
             }
         }
     }
-    let registration = Box::new(Registration { _callback: CallbackFunction, _context: CallbackContext as usize });
+    let registration = Box::new(Registration {
+        _callback: CallbackFunction,
+        _context: CallbackContext as usize,
+    });
     let handle = core::ptr::from_ref(&*registration).cast_mut().cast();
     REGISTRATIONS.lock().push(registration);
     handle
@@ -145,7 +185,9 @@ pub unsafe extern "win64" fn KeRegisterProcessorChangeCallback(
 pub unsafe extern "win64" fn KeDeregisterProcessorChangeCallback(CallbackHandle: PVOID) {
     let known = {
         let mut list = REGISTRATIONS.lock();
-        let at = list.iter().position(|r| core::ptr::from_ref(&**r).cast_mut().cast() == CallbackHandle);
+        let at = list
+            .iter()
+            .position(|r| core::ptr::from_ref(&**r).cast_mut().cast() == CallbackHandle);
         at.map(|i| list.swap_remove(i))
     };
     if known.is_none() {

@@ -8,7 +8,11 @@ use crate::nt::ke::{BOOLEAN, DISPATCHER_HEADER, KPRIORITY, KSEMAPHORE, LIST_ENTR
 use crate::nt::status::STATUS_SEMAPHORE_LIMIT_EXCEEDED;
 
 /// `KeInitializeSemaphore`. Any IRQL.
-pub unsafe extern "win64" fn KeInitializeSemaphore(Semaphore: *mut KSEMAPHORE, Count: i32, Limit: i32) {
+pub unsafe extern "win64" fn KeInitializeSemaphore(
+    Semaphore: *mut KSEMAPHORE,
+    Count: i32,
+    Limit: i32,
+) {
     let header = &raw mut (*Semaphore).Header;
     header.write(DISPATCHER_HEADER {
         Type: object_type::SEMAPHORE,
@@ -33,11 +37,18 @@ pub unsafe extern "win64" fn KeReleaseSemaphore(
     let header = &raw mut (*Semaphore).Header;
     let mut locked = dispatcher::lock();
     let old = (*header).SignalState;
-    let new = old.checked_add(Adjustment).filter(|&n| Adjustment > 0 && n <= (*Semaphore).Limit);
+    let new = old
+        .checked_add(Adjustment)
+        .filter(|&n| Adjustment > 0 && n <= (*Semaphore).Limit);
     let Some(new) = new else {
         bugcheck::raise(
             bugcheck::KMODE_EXCEPTION_NOT_HANDLED,
-            [STATUS_SEMAPHORE_LIMIT_EXCEEDED as u32 as usize, Semaphore as usize, old as usize, Adjustment as usize],
+            [
+                STATUS_SEMAPHORE_LIMIT_EXCEEDED as u32 as usize,
+                Semaphore as usize,
+                old as usize,
+                Adjustment as usize,
+            ],
         );
     };
     (*header).SignalState = new;

@@ -36,12 +36,16 @@ impl Patience {
     pub(crate) fn spin(&mut self, lock: usize, holder: usize) {
         machine().relax(self.spins);
         self.spins = self.spins.wrapping_add(1);
-        if self.spins % SPINS_A_CHECK == 0 {
+        if self.spins.is_multiple_of(SPINS_A_CHECK) {
             let now = machine().tsc();
             if self.until == 0 {
                 self.until = now + machine().tsc_frequency() * PATIENCE;
             } else if now > self.until {
-                bugcheck::raise_with(SPIN_LOCK_ALREADY_OWNED, [lock, holder, 0, 0], "spin lock not given back");
+                bugcheck::raise_with(
+                    SPIN_LOCK_ALREADY_OWNED,
+                    [lock, holder, 0, 0],
+                    "spin lock not given back",
+                );
             }
         }
     }
@@ -50,7 +54,8 @@ impl Patience {
 fn acquire(lock: *mut KSPIN_LOCK) {
     let (word, me) = (word(lock), me());
     let mut patience = Patience::new();
-    while let Err(holder) = word.compare_exchange_weak(0, me, Ordering::Acquire, Ordering::Relaxed) {
+    while let Err(holder) = word.compare_exchange_weak(0, me, Ordering::Acquire, Ordering::Relaxed)
+    {
         if holder == me {
             bugcheck::raise(SPIN_LOCK_ALREADY_OWNED, [lock as usize, holder, 0, 0]);
         }
@@ -66,7 +71,9 @@ fn release(lock: *mut KSPIN_LOCK) {
 }
 
 fn try_acquire(lock: *mut KSPIN_LOCK) -> bool {
-    word(lock).compare_exchange(0, me(), Ordering::Acquire, Ordering::Relaxed).is_ok()
+    word(lock)
+        .compare_exchange(0, me(), Ordering::Acquire, Ordering::Relaxed)
+        .is_ok()
 }
 
 /// `KeInitializeSpinLock`. Any IRQL.
@@ -98,7 +105,9 @@ pub unsafe extern "win64" fn KeReleaseSpinLockFromDpcLevel(SpinLock: *mut KSPIN_
 }
 
 /// `KeTryToAcquireSpinLockAtDpcLevel`. At least DISPATCH_LEVEL.
-pub unsafe extern "win64" fn KeTryToAcquireSpinLockAtDpcLevel(SpinLock: *mut KSPIN_LOCK) -> BOOLEAN {
+pub unsafe extern "win64" fn KeTryToAcquireSpinLockAtDpcLevel(
+    SpinLock: *mut KSPIN_LOCK,
+) -> BOOLEAN {
     BOOLEAN::from(try_acquire(SpinLock))
 }
 
@@ -118,10 +127,17 @@ pub unsafe extern "win64" fn KeReleaseSpinLockForDpc(SpinLock: *mut KSPIN_LOCK, 
 }
 
 /// `KeAcquireInStackQueuedSpinLock`: at most DISPATCH_LEVEL. The order in which waiters get it is not kept.
-pub unsafe extern "win64" fn KeAcquireInStackQueuedSpinLock(SpinLock: *mut KSPIN_LOCK, LockHandle: *mut KLOCK_QUEUE_HANDLE) {
+pub unsafe extern "win64" fn KeAcquireInStackQueuedSpinLock(
+    SpinLock: *mut KSPIN_LOCK,
+    LockHandle: *mut KLOCK_QUEUE_HANDLE,
+) {
     let old = KfRaiseIrql(DISPATCH_LEVEL);
     acquire(SpinLock);
-    *LockHandle = KLOCK_QUEUE_HANDLE { Next: core::ptr::null_mut(), Lock: SpinLock, OldIrql: old };
+    *LockHandle = KLOCK_QUEUE_HANDLE {
+        Next: core::ptr::null_mut(),
+        Lock: SpinLock,
+        OldIrql: old,
+    };
 }
 
 /// `KeReleaseInStackQueuedSpinLock`. DISPATCH_LEVEL.
@@ -136,11 +152,17 @@ pub unsafe extern "win64" fn KeAcquireInStackQueuedSpinLockAtDpcLevel(
     LockHandle: *mut KLOCK_QUEUE_HANDLE,
 ) {
     acquire(SpinLock);
-    *LockHandle = KLOCK_QUEUE_HANDLE { Next: core::ptr::null_mut(), Lock: SpinLock, OldIrql: pcr::irql() };
+    *LockHandle = KLOCK_QUEUE_HANDLE {
+        Next: core::ptr::null_mut(),
+        Lock: SpinLock,
+        OldIrql: pcr::irql(),
+    };
 }
 
 /// `KeReleaseInStackQueuedSpinLockFromDpcLevel`. At least DISPATCH_LEVEL.
-pub unsafe extern "win64" fn KeReleaseInStackQueuedSpinLockFromDpcLevel(LockHandle: *mut KLOCK_QUEUE_HANDLE) {
+pub unsafe extern "win64" fn KeReleaseInStackQueuedSpinLockFromDpcLevel(
+    LockHandle: *mut KLOCK_QUEUE_HANDLE,
+) {
     release((*LockHandle).Lock);
 }
 
@@ -158,7 +180,11 @@ pub unsafe extern "win64" fn ExAcquireSpinLockSharedAtDpcLevel(SpinLock: *mut i3
     let mut patience = Patience::new();
     loop {
         let now = word.load(Ordering::Relaxed);
-        if now & WRITER == 0 && word.compare_exchange_weak(now, now + 1, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+        if now & WRITER == 0
+            && word
+                .compare_exchange_weak(now, now + 1, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
+        {
             return;
         }
         patience.spin(SpinLock as usize, now as u32 as usize);
@@ -169,7 +195,10 @@ pub unsafe extern "win64" fn ExAcquireSpinLockSharedAtDpcLevel(SpinLock: *mut i3
 pub unsafe extern "win64" fn ExReleaseSpinLockSharedFromDpcLevel(SpinLock: *mut i32) {
     let before = shared_word(SpinLock).fetch_sub(1, Ordering::Release);
     if before & !WRITER == 0 {
-        bugcheck::raise(SPIN_LOCK_NOT_OWNED, [SpinLock as usize, before as u32 as usize, 1, 0]);
+        bugcheck::raise(
+            SPIN_LOCK_NOT_OWNED,
+            [SpinLock as usize, before as u32 as usize, 1, 0],
+        );
     }
 }
 
@@ -177,7 +206,8 @@ pub unsafe extern "win64" fn ExReleaseSpinLockSharedFromDpcLevel(SpinLock: *mut 
 pub unsafe extern "win64" fn ExAcquireSpinLockExclusiveAtDpcLevel(SpinLock: *mut i32) {
     let word = shared_word(SpinLock);
     let mut patience = Patience::new();
-    while let Err(now) = word.compare_exchange_weak(0, WRITER, Ordering::Acquire, Ordering::Relaxed) {
+    while let Err(now) = word.compare_exchange_weak(0, WRITER, Ordering::Acquire, Ordering::Relaxed)
+    {
         patience.spin(SpinLock as usize, now as u32 as usize);
     }
 }
@@ -186,7 +216,10 @@ pub unsafe extern "win64" fn ExAcquireSpinLockExclusiveAtDpcLevel(SpinLock: *mut
 pub unsafe extern "win64" fn ExReleaseSpinLockExclusiveFromDpcLevel(SpinLock: *mut i32) {
     let before = shared_word(SpinLock).swap(0, Ordering::Release);
     if before != WRITER {
-        bugcheck::raise(SPIN_LOCK_NOT_OWNED, [SpinLock as usize, before as u32 as usize, 2, 0]);
+        bugcheck::raise(
+            SPIN_LOCK_NOT_OWNED,
+            [SpinLock as usize, before as u32 as usize, 2, 0],
+        );
     }
 }
 

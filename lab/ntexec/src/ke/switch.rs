@@ -26,7 +26,19 @@ impl Saved {
         let mut fx = [0; 512];
         fx[0..2].copy_from_slice(&0x037Fu16.to_le_bytes());
         fx[24..28].copy_from_slice(&0x1F80u32.to_le_bytes());
-        Self { fx, r15: 0, r14: 0, r13: 0, r12: 0, rdi: 0, rsi: 0, rbp: 0, rbx: argument, flags_pad: 0, rip: entry }
+        Self {
+            fx,
+            r15: 0,
+            r14: 0,
+            r13: 0,
+            r12: 0,
+            rdi: 0,
+            rsi: 0,
+            rbp: 0,
+            rbx: argument,
+            flags_pad: 0,
+            rip: entry,
+        }
     }
 }
 

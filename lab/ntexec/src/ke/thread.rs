@@ -12,8 +12,8 @@ use crate::machine::machine;
 use crate::mm;
 use crate::nt::base::OBJECT_ATTRIBUTES;
 use crate::nt::ke::{
-    DISPATCHER_HEADER, DISPATCH_LEVEL, GROUP_AFFINITY, HANDLE, KAFFINITY, KPRIORITY, KTIMER, KWAIT_BLOCK, LIST_ENTRY, NTSTATUS,
-    PASSIVE_LEVEL, PVOID, object_type,
+    DISPATCH_LEVEL, DISPATCHER_HEADER, GROUP_AFFINITY, HANDLE, KAFFINITY, KPRIORITY, KTIMER,
+    KWAIT_BLOCK, LIST_ENTRY, NTSTATUS, PASSIVE_LEVEL, PVOID, object_type,
 };
 use crate::nt::status::{STATUS_INSUFFICIENT_RESOURCES, STATUS_SUCCESS};
 use crate::ob;
@@ -111,7 +111,8 @@ impl KTHREAD {
     /// # Safety
     /// `link` is a thread's `queue_link`.
     pub unsafe fn from_queue_link(link: *mut LIST_ENTRY) -> *mut Self {
-        link.byte_sub(core::mem::offset_of!(KTHREAD, queue_link)).cast()
+        link.byte_sub(core::mem::offset_of!(KTHREAD, queue_link))
+            .cast()
     }
 
     /// The thread that `link` (its `list_link`) belongs to.
@@ -119,7 +120,8 @@ impl KTHREAD {
     /// # Safety
     /// `link` is a thread's `list_link`.
     pub unsafe fn from_list_link(link: *mut LIST_ENTRY) -> *mut Self {
-        link.byte_sub(core::mem::offset_of!(KTHREAD, list_link)).cast()
+        link.byte_sub(core::mem::offset_of!(KTHREAD, list_link))
+            .cast()
     }
 
     unsafe fn initialize(this: *mut Self, priority: KPRIORITY, affinity: KAFFINITY) {
@@ -170,7 +172,8 @@ unsafe fn destroy(body: *mut c_void) {
 unsafe fn create() -> Option<*mut KTHREAD> {
     bury_dead();
     let stack = mm::va::allocate_stack(STACK_PAGES)?;
-    let thread = ob::create(ob::ObjectKind::Thread, size_of::<KTHREAD>(), destroy).cast::<KTHREAD>();
+    let thread =
+        ob::create(ob::ObjectKind::Thread, size_of::<KTHREAD>(), destroy).cast::<KTHREAD>();
     if thread.is_null() {
         mm::va::free_stack(stack.start);
         return None;
@@ -179,7 +182,10 @@ unsafe fn create() -> Option<*mut KTHREAD> {
     (*thread).stack_base = stack.start;
     (*thread).stack_limit = stack.end;
     let saved = ((stack.end - size_of::<Saved>() - 64) & !15) as *mut Saved;
-    saved.write(Saved::begin(switch::begin as *const () as u64, thread as u64));
+    saved.write(Saved::begin(
+        switch::begin as *const () as u64,
+        thread as u64,
+    ));
     (*thread).stack_pointer = saved as u64;
     ob::ObfReferenceObject(thread.cast());
     Some(thread)
@@ -187,7 +193,10 @@ unsafe fn create() -> Option<*mut KTHREAD> {
 
 unsafe fn start(thread: *mut KTHREAD) {
     let mut locked = dispatcher::lock();
-    LIST_ENTRY::insert_tail(&raw mut locked.state().threads, &raw mut (*thread).list_link);
+    LIST_ENTRY::insert_tail(
+        &raw mut locked.state().threads,
+        &raw mut (*thread).list_link,
+    );
     dispatcher::make_ready(&mut locked, thread);
     locked.unlock();
     reschedule_if_wanted();
@@ -219,11 +228,17 @@ pub(super) unsafe extern "sysv64" fn thread_main(thread: *mut KTHREAD) -> ! {
 unsafe fn end(status: NTSTATUS) -> ! {
     let level = pcr::irql();
     if level > PASSIVE_LEVEL {
-        crate::kd::bugcheck::raise(crate::kd::bugcheck::IRQL_NOT_LESS_OR_EQUAL, [usize::from(level), 0, 0, 0]);
+        crate::kd::bugcheck::raise(
+            crate::kd::bugcheck::IRQL_NOT_LESS_OR_EQUAL,
+            [usize::from(level), 0, 0, 0],
+        );
     }
     let owned = (*KeGetCurrentThread()).mutants;
     if owned != 0 {
-        crate::kd::bugcheck::raise(crate::kd::bugcheck::THREAD_TERMINATE_HELD_MUTEX, [KeGetCurrentThread() as usize, owned as usize, 0, 0]);
+        crate::kd::bugcheck::raise(
+            crate::kd::bugcheck::THREAD_TERMINATE_HELD_MUTEX,
+            [KeGetCurrentThread() as usize, owned as usize, 0, 0],
+        );
     }
     super::KfRaiseIrql(DISPATCH_LEVEL);
     let thread = KeGetCurrentThread();
@@ -287,7 +302,9 @@ pub unsafe extern "win64" fn PsCreateSystemThread(
     StartRoutine: Option<StartRoutine>,
     StartContext: PVOID,
 ) -> NTSTATUS {
-    let Some(thread) = create() else { return STATUS_INSUFFICIENT_RESOURCES };
+    let Some(thread) = create() else {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    };
     (*thread).start = StartRoutine;
     (*thread).context = StartContext;
     *ThreadHandle = ob::open_handle(thread.cast());
@@ -315,10 +332,15 @@ pub extern "win64" fn PsGetCurrentProcessId() -> HANDLE {
 }
 
 /// `KeSetPriorityThread`: gives the old priority.
-pub unsafe extern "win64" fn KeSetPriorityThread(Thread: *mut KTHREAD, Priority: KPRIORITY) -> KPRIORITY {
+pub unsafe extern "win64" fn KeSetPriorityThread(
+    Thread: *mut KTHREAD,
+    Priority: KPRIORITY,
+) -> KPRIORITY {
     let mut locked = dispatcher::lock();
     let old = (*Thread).priority;
-    with_queue(&mut locked, Thread, |t| (*t).priority = Priority.clamp(1, 31));
+    with_queue(&mut locked, Thread, |t| {
+        (*t).priority = Priority.clamp(1, 31)
+    });
     locked.unlock();
     old
 }
@@ -342,7 +364,11 @@ unsafe fn with_queue(locked: &mut Locked, thread: *mut KTHREAD, change: impl FnO
 
 unsafe fn set_affinity(mask: KAFFINITY) -> KAFFINITY {
     let thread = KeGetCurrentThread();
-    let mask = if mask & all_processors() == 0 { usize::MAX } else { mask };
+    let mask = if mask & all_processors() == 0 {
+        usize::MAX
+    } else {
+        mask
+    };
     let mut locked = dispatcher::lock();
     let old = (*thread).affinity;
     (*thread).affinity = mask;
@@ -358,17 +384,26 @@ unsafe fn set_affinity(mask: KAFFINITY) -> KAFFINITY {
 
 /// `KeSetSystemGroupAffinityThread`: the calling thread runs on those processors from now on. At most APC_LEVEL; at a
 /// higher level the change takes effect when the level falls.
-pub unsafe extern "win64" fn KeSetSystemGroupAffinityThread(Affinity: *mut GROUP_AFFINITY, PreviousAffinity: *mut GROUP_AFFINITY) {
+pub unsafe extern "win64" fn KeSetSystemGroupAffinityThread(
+    Affinity: *mut GROUP_AFFINITY,
+    PreviousAffinity: *mut GROUP_AFFINITY,
+) {
     let old = set_affinity((*Affinity).Mask);
     if !PreviousAffinity.is_null() {
         // "No earlier affinity" is said by zeroes.
         let mask = if old == usize::MAX { 0 } else { old };
-        *PreviousAffinity = GROUP_AFFINITY { Mask: mask, Group: 0, Reserved: [0; 3] };
+        *PreviousAffinity = GROUP_AFFINITY {
+            Mask: mask,
+            Group: 0,
+            Reserved: [0; 3],
+        };
     }
 }
 
 /// `KeRevertToUserGroupAffinityThread`.
-pub unsafe extern "win64" fn KeRevertToUserGroupAffinityThread(PreviousAffinity: *mut GROUP_AFFINITY) {
+pub unsafe extern "win64" fn KeRevertToUserGroupAffinityThread(
+    PreviousAffinity: *mut GROUP_AFFINITY,
+) {
     set_affinity((*PreviousAffinity).Mask);
 }
 

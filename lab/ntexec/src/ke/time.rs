@@ -3,7 +3,6 @@
 //! All follow the time stamp counter. What KUSER_SHARED_DATA (at 0xFFFFF780_00000000, inlined by the WDK's
 //! `KeQueryInterruptTime`, `KeQuerySystemTime`, `KeQueryTickCount`) says is as of the last tick, as on Windows.
 
-
 use crate::machine::machine;
 use crate::nt::ke::{KSYSTEM_TIME, LARGE_INTEGER};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
@@ -46,7 +45,11 @@ pub const fn scale(ticks: u64, frequency: u64, unit: u64) -> u64 {
 /// 100 ns since the executive started.
 pub fn interrupt_time() -> u64 {
     let m = machine();
-    scale(m.tsc().saturating_sub(START_TSC.load(Ordering::Relaxed)), m.tsc_frequency(), 10_000_000)
+    scale(
+        m.tsc().saturating_sub(START_TSC.load(Ordering::Relaxed)),
+        m.tsc_frequency(),
+        10_000_000,
+    )
 }
 
 /// 100 ns since 1601-01-01 UTC.
@@ -62,9 +65,15 @@ pub unsafe fn initialize(page: *mut u8) {
     START_TSC.store(machine().tsc(), Ordering::Relaxed);
     let w32 = |offset: usize, value: u32| page.add(offset).cast::<u32>().write(value);
     // Ticks to milliseconds: the product is shifted right by 24.
-    w32(shared::TICK_COUNT_MULTIPLIER, ((u64::from(TIME_INCREMENT) << 24) / 10_000) as u32);
+    w32(
+        shared::TICK_COUNT_MULTIPLIER,
+        ((u64::from(TIME_INCREMENT) << 24) / 10_000) as u32,
+    );
     for (i, unit) in "C:\\Windows".encode_utf16().enumerate() {
-        page.add(shared::NT_SYSTEM_ROOT).cast::<u16>().add(i).write(unit);
+        page.add(shared::NT_SYSTEM_ROOT)
+            .cast::<u16>()
+            .add(i)
+            .write(unit);
     }
     w32(shared::NT_BUILD_NUMBER, 0xF000_0000 | 14393);
     w32(shared::NT_PRODUCT_TYPE, 1);
@@ -73,7 +82,9 @@ pub unsafe fn initialize(page: *mut u8) {
     w32(shared::NT_MINOR_VERSION, 0);
     let pages: u64 = machine().memory_map().iter().map(|r| r.len / 4096).sum();
     w32(shared::NUMBER_OF_PHYSICAL_PAGES, pages as u32);
-    page.add(shared::QPC_FREQUENCY).cast::<u64>().write(PERFORMANCE_HZ);
+    page.add(shared::QPC_FREQUENCY)
+        .cast::<u64>()
+        .write(PERFORMANCE_HZ);
     page.add(shared::ACTIVE_GROUP_COUNT).write(1);
     SHARED.store(page as usize, Ordering::Release);
     update();
@@ -84,7 +95,10 @@ pub fn set_processor_count(count: u32) {
     let page = SHARED.load(Ordering::Acquire) as *mut u32;
     if !page.is_null() {
         // SAFETY: the page `initialize` was given.
-        unsafe { page.byte_add(shared::ACTIVE_PROCESSOR_COUNT).write_volatile(count) };
+        unsafe {
+            page.byte_add(shared::ACTIVE_PROCESSOR_COUNT)
+                .write_volatile(count)
+        };
     }
 }
 
@@ -127,7 +141,8 @@ pub(crate) fn tick() {
         }
     }
     if !pcr.is_idle() && pcr.quantum.fetch_sub(1, Ordering::Relaxed) <= 1 {
-        pcr.quantum.store(super::dispatcher::QUANTUM, Ordering::Relaxed);
+        pcr.quantum
+            .store(super::dispatcher::QUANTUM, Ordering::Relaxed);
         pcr.reschedule.store(true, Ordering::Relaxed);
         super::irql::request_software();
     }
@@ -135,7 +150,9 @@ pub(crate) fn tick() {
 
 /// [KeQueryPerformanceCounter](https://learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kequeryperformancecounter):
 /// 10 MHz. Any IRQL.
-pub unsafe extern "win64" fn KeQueryPerformanceCounter(PerformanceFrequency: *mut LARGE_INTEGER) -> LARGE_INTEGER {
+pub unsafe extern "win64" fn KeQueryPerformanceCounter(
+    PerformanceFrequency: *mut LARGE_INTEGER,
+) -> LARGE_INTEGER {
     if !PerformanceFrequency.is_null() {
         *PerformanceFrequency = PERFORMANCE_HZ as LARGE_INTEGER;
     }
@@ -144,7 +161,12 @@ pub unsafe extern "win64" fn KeQueryPerformanceCounter(PerformanceFrequency: *mu
 
 /// `KeStallExecutionProcessor`: spins for that many microseconds. Any IRQL.
 pub extern "win64" fn KeStallExecutionProcessor(MicroSeconds: u32) {
-    let end = machine().tsc() + scale(u64::from(MicroSeconds), 1_000_000, machine().tsc_frequency());
+    let end = machine().tsc()
+        + scale(
+            u64::from(MicroSeconds),
+            1_000_000,
+            machine().tsc_frequency(),
+        );
     let mut spins = 0u32;
     while machine().tsc() < end {
         machine().relax(spins);
@@ -182,12 +204,18 @@ pub unsafe extern "win64" fn KeQuerySystemTimePrecise(CurrentTime: *mut LARGE_IN
 }
 
 /// `ExSystemTimeToLocalTime`: the time zone is UTC.
-pub unsafe extern "win64" fn ExSystemTimeToLocalTime(SystemTime: *mut LARGE_INTEGER, LocalTime: *mut LARGE_INTEGER) {
+pub unsafe extern "win64" fn ExSystemTimeToLocalTime(
+    SystemTime: *mut LARGE_INTEGER,
+    LocalTime: *mut LARGE_INTEGER,
+) {
     *LocalTime = *SystemTime;
 }
 
 /// `ExLocalTimeToSystemTime`.
-pub unsafe extern "win64" fn ExLocalTimeToSystemTime(LocalTime: *mut LARGE_INTEGER, SystemTime: *mut LARGE_INTEGER) {
+pub unsafe extern "win64" fn ExLocalTimeToSystemTime(
+    LocalTime: *mut LARGE_INTEGER,
+    SystemTime: *mut LARGE_INTEGER,
+) {
     *SystemTime = *LocalTime;
 }
 
@@ -206,6 +234,9 @@ mod tests {
     #[test]
     fn a_counter_of_years_does_not_overflow() {
         let hz = 2_400_000_000;
-        assert_eq!(scale(hz * 3600 * 24 * 365 * 50, hz, 10_000_000), 3600 * 24 * 365 * 50 * 10_000_000);
+        assert_eq!(
+            scale(hz * 3600 * 24 * 365 * 50, hz, 10_000_000),
+            3600 * 24 * 365 * 50 * 10_000_000
+        );
     }
 }

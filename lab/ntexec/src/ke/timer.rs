@@ -23,7 +23,8 @@ const MILLISECOND: u64 = 10_000;
 static NEXT_DUE: AtomicU64 = AtomicU64::new(u64::MAX);
 
 unsafe fn from_link(link: *mut LIST_ENTRY) -> *mut KTIMER {
-    link.byte_sub(core::mem::offset_of!(KTIMER, TimerListEntry)).cast()
+    link.byte_sub(core::mem::offset_of!(KTIMER, TimerListEntry))
+        .cast()
 }
 
 /// The time limit of a thread's waits, or a driver's timer.
@@ -75,7 +76,11 @@ fn list() -> *mut LIST_ENTRY {
 unsafe fn note_next() {
     let head = list();
     let first = (*head).Flink;
-    let next = if first == head { u64::MAX } else { (*from_link(first)).DueTime };
+    let next = if first == head {
+        u64::MAX
+    } else {
+        (*from_link(first)).DueTime
+    };
     NEXT_DUE.store(next, Ordering::Relaxed);
 }
 
@@ -113,7 +118,11 @@ unsafe fn fire(locked: &mut Locked, timer: *mut KTIMER, now: u64) {
     wait::satisfy(locked, &raw mut (*timer).Header);
     if !dpc.is_null() {
         let tick = time::system_time();
-        dpc::insert(dpc, (tick as u32 as usize) as _, ((tick >> 32) as usize) as _);
+        dpc::insert(
+            dpc,
+            (tick as u32 as usize) as _,
+            ((tick >> 32) as usize) as _,
+        );
     }
 }
 
@@ -148,7 +157,12 @@ pub unsafe extern "win64" fn KeInitializeTimerEx(Timer: *mut KTIMER, Type: i32) 
 }
 
 /// `KeSetTimerEx`: TRUE if it ran already. `DueTime` in 100 ns (negative relative), `Period` in ms. At most DISPATCH_LEVEL.
-pub unsafe extern "win64" fn KeSetTimerEx(Timer: *mut KTIMER, DueTime: LARGE_INTEGER, Period: i32, Dpc: *mut KDPC) -> BOOLEAN {
+pub unsafe extern "win64" fn KeSetTimerEx(
+    Timer: *mut KTIMER,
+    DueTime: LARGE_INTEGER,
+    Period: i32,
+    Dpc: *mut KDPC,
+) -> BOOLEAN {
     let mut locked = dispatcher::lock();
     let running = cancel_locked(Timer);
     let (now, at) = (time::interrupt_time(), due(DueTime));
@@ -163,7 +177,11 @@ pub unsafe extern "win64" fn KeSetTimerEx(Timer: *mut KTIMER, DueTime: LARGE_INT
 }
 
 /// `KeSetTimer`.
-pub unsafe extern "win64" fn KeSetTimer(Timer: *mut KTIMER, DueTime: LARGE_INTEGER, Dpc: *mut KDPC) -> BOOLEAN {
+pub unsafe extern "win64" fn KeSetTimer(
+    Timer: *mut KTIMER,
+    DueTime: LARGE_INTEGER,
+    Dpc: *mut KDPC,
+) -> BOOLEAN {
     KeSetTimerEx(Timer, DueTime, 0, Dpc)
 }
 

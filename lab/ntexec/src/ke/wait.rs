@@ -4,12 +4,14 @@
 //! woken thread never has to look again. <https://learn.microsoft.com/windows-hardware/drivers/kernel/introduction-to-kernel-dispatcher-objects>
 
 use super::dispatcher::{self, Locked};
-use super::thread::{KTHREAD, KeGetCurrentThread, MAXIMUM_WAIT_OBJECTS, State, THREAD_WAIT_OBJECTS};
+use super::thread::{
+    KTHREAD, KeGetCurrentThread, MAXIMUM_WAIT_OBJECTS, State, THREAD_WAIT_OBJECTS,
+};
 use super::{irql, mutant, pcr, timer};
 use crate::kd::bugcheck::{self, IRQL_NOT_LESS_OR_EQUAL, MAXIMUM_WAIT_OBJECTS_EXCEEDED};
 use crate::nt::ke::{
-    BOOLEAN, DISPATCHER_HEADER, DISPATCH_LEVEL, KPROCESSOR_MODE, KWAIT_BLOCK, LARGE_INTEGER, LIST_ENTRY, NTSTATUS, PVOID,
-    object_type,
+    BOOLEAN, DISPATCH_LEVEL, DISPATCHER_HEADER, KPROCESSOR_MODE, KWAIT_BLOCK, LARGE_INTEGER,
+    LIST_ENTRY, NTSTATUS, PVOID, object_type,
 };
 use crate::nt::status::{STATUS_SUCCESS, STATUS_TIMEOUT, STATUS_WAIT_0};
 
@@ -32,7 +34,9 @@ unsafe fn is_signalled(object: *mut DISPATCHER_HEADER, thread: *mut KTHREAD) -> 
 /// Takes `object` for `thread`; it is signalled. The status says if it was abandoned.
 unsafe fn consume(object: *mut DISPATCHER_HEADER, thread: *mut KTHREAD) -> NTSTATUS {
     match (*object).Type {
-        object_type::EVENT_SYNCHRONIZATION | object_type::TIMER_SYNCHRONIZATION => (*object).SignalState = 0,
+        object_type::EVENT_SYNCHRONIZATION | object_type::TIMER_SYNCHRONIZATION => {
+            (*object).SignalState = 0
+        }
         object_type::SEMAPHORE => (*object).SignalState -= 1,
         object_type::MUTANT => mutant::take(object, thread),
         _ => {}
@@ -101,7 +105,9 @@ pub unsafe fn wake(locked: &mut Locked, thread: *mut KTHREAD, status: NTSTATUS) 
 /// # Safety
 /// `timer` is a thread's own timer; the lock is held.
 pub(super) unsafe fn time_out(locked: &mut Locked, timer: *mut crate::nt::ke::KTIMER) {
-    let thread = timer.byte_sub(core::mem::offset_of!(KTHREAD, timer)).cast::<KTHREAD>();
+    let thread = timer
+        .byte_sub(core::mem::offset_of!(KTHREAD, timer))
+        .cast::<KTHREAD>();
     if (*thread).state == State::Waiting {
         wake(locked, thread, STATUS_TIMEOUT);
     }
@@ -118,8 +124,20 @@ unsafe fn wait(objects: &Objects<'_>, timeout: *const LARGE_INTEGER) -> NTSTATUS
     let poll = !timeout.is_null() && *timeout == 0;
     let level = pcr::irql();
     if level > DISPATCH_LEVEL || (level == DISPATCH_LEVEL && !poll) {
-        let first = objects.list.first().copied().unwrap_or(core::ptr::null_mut());
-        bugcheck::raise(IRQL_NOT_LESS_OR_EQUAL, [first as usize, usize::from(level), 0, wait as *const () as usize]);
+        let first = objects
+            .list
+            .first()
+            .copied()
+            .unwrap_or(core::ptr::null_mut());
+        bugcheck::raise(
+            IRQL_NOT_LESS_OR_EQUAL,
+            [
+                first as usize,
+                usize::from(level),
+                0,
+                wait as *const () as usize,
+            ],
+        );
     }
     let old = irql::KfRaiseIrql(DISPATCH_LEVEL);
     let mut locked = dispatcher::lock();
@@ -167,15 +185,27 @@ unsafe fn enqueue(objects: &Objects<'_>, thread: *mut KTHREAD, timeout: *const L
             SparePtr: core::ptr::null_mut(),
         });
         let header = object.cast::<DISPATCHER_HEADER>();
-        LIST_ENTRY::insert_tail(&raw mut (*header).WaitListHead, &raw mut (*block).WaitListEntry);
+        LIST_ENTRY::insert_tail(
+            &raw mut (*header).WaitListHead,
+            &raw mut (*block).WaitListEntry,
+        );
     }
     (*thread).wait_blocks = objects.blocks;
     (*thread).wait_count = objects.list.len() as u32;
     (*thread).wait_all = objects.all;
-    (*thread).wait_object = objects.list.first().copied().unwrap_or(core::ptr::null_mut());
+    (*thread).wait_object = objects
+        .list
+        .first()
+        .copied()
+        .unwrap_or(core::ptr::null_mut());
     (*thread).state = State::Waiting;
     if !timeout.is_null() {
-        timer::start_locked(&raw mut (*thread).timer, timer::due(*timeout), 0, core::ptr::null_mut());
+        timer::start_locked(
+            &raw mut (*thread).timer,
+            timer::due(*timeout),
+            0,
+            core::ptr::null_mut(),
+        );
     }
 }
 
@@ -190,7 +220,14 @@ pub unsafe extern "win64" fn KeWaitForSingleObject(
     Timeout: *const LARGE_INTEGER,
 ) -> NTSTATUS {
     let blocks = &raw mut (*KeGetCurrentThread()).own_blocks;
-    wait(&Objects { list: &[Object], all: false, blocks: blocks.cast() }, Timeout)
+    wait(
+        &Objects {
+            list: &[Object],
+            all: false,
+            blocks: blocks.cast(),
+        },
+        Timeout,
+    )
 }
 
 /// [KeWaitForMultipleObjects](https://learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-kewaitformultipleobjects).
@@ -207,13 +244,28 @@ pub unsafe extern "win64" fn KeWaitForMultipleObjects(
 ) -> NTSTATUS {
     let count = Count as usize;
     let own = (&raw mut (*KeGetCurrentThread()).own_blocks).cast::<KWAIT_BLOCK>();
-    let limit = if WaitBlockArray.is_null() { THREAD_WAIT_OBJECTS } else { MAXIMUM_WAIT_OBJECTS };
+    let limit = if WaitBlockArray.is_null() {
+        THREAD_WAIT_OBJECTS
+    } else {
+        MAXIMUM_WAIT_OBJECTS
+    };
     if count == 0 || count > limit {
         bugcheck::raise(MAXIMUM_WAIT_OBJECTS_EXCEEDED, [count, limit, 0, 0]);
     }
-    let blocks = if WaitBlockArray.is_null() { own } else { WaitBlockArray };
+    let blocks = if WaitBlockArray.is_null() {
+        own
+    } else {
+        WaitBlockArray
+    };
     let list = core::slice::from_raw_parts(Object, count);
-    wait(&Objects { list, all: WaitType == WaitAll, blocks }, Timeout)
+    wait(
+        &Objects {
+            list,
+            all: WaitType == WaitAll,
+            blocks,
+        },
+        Timeout,
+    )
 }
 
 /// `KeDelayExecutionThread`. At most APC_LEVEL.
@@ -229,7 +281,14 @@ pub unsafe extern "win64" fn KeDelayExecutionThread(
         super::thread::reschedule_if_wanted();
         return STATUS_SUCCESS;
     }
-    wait(&Objects { list: &[], all: false, blocks: none }, Interval);
+    wait(
+        &Objects {
+            list: &[],
+            all: false,
+            blocks: none,
+        },
+        Interval,
+    );
     STATUS_SUCCESS
 }
 

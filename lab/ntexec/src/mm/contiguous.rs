@@ -24,19 +24,34 @@ static BLOCKS: Lock<BTreeMap<usize, Block>> = Lock::new(BTreeMap::new());
 
 fn allocate(bytes: usize, request: &Request, cache: Caching, caller: usize) -> PVOID {
     let pages = bytes.div_ceil(PAGE_SIZE);
-    let request = Request { count: pages, ..*request };
-    let Some(pa) = phys::allocate(&request) else { return core::ptr::null_mut() };
+    let request = Request {
+        count: pages,
+        ..*request
+    };
+    let Some(pa) = phys::allocate(&request) else {
+        return core::ptr::null_mut();
+    };
     let cached = cache == Caching::Cached;
     let mapped = if cached {
         Ok(direct(pa) as usize)
     } else {
-        va::map(pages, |i| pa + (i * PAGE_SIZE) as u64, Protection::ReadWrite, cache)
+        va::map(
+            pages,
+            |i| pa + (i * PAGE_SIZE) as u64,
+            Protection::ReadWrite,
+            cache,
+        )
     };
     let Ok(address) = mapped else {
         phys::free(pa, pages);
         return core::ptr::null_mut();
     };
-    let block = Block { pages, pa, mapped: !cached, driver: modules::driver_of(caller) };
+    let block = Block {
+        pages,
+        pa,
+        mapped: !cached,
+        driver: modules::driver_of(caller),
+    };
     BLOCKS.lock().insert(address, block);
     address as PVOID
 }
@@ -44,7 +59,10 @@ fn allocate(bytes: usize, request: &Request, cache: Caching, caller: usize) -> P
 fn free(address: PVOID) {
     let block = BLOCKS.lock().remove(&(address as usize));
     let Some(b) = block else {
-        check::violation("contiguous memory is freed once, by its address", format_args!("{address:p}"));
+        check::violation(
+            "contiguous memory is freed once, by its address",
+            format_args!("{address:p}"),
+        );
         return;
     };
     if b.mapped {
@@ -55,15 +73,35 @@ fn free(address: PVOID) {
 
 /// Blocks that `driver` has not given back: address and pages.
 pub fn contiguous_leaks(driver: u32) -> Vec<(usize, usize)> {
-    BLOCKS.lock().iter().filter(|(_, b)| b.driver == driver).map(|(&a, b)| (a, b.pages)).collect()
+    BLOCKS
+        .lock()
+        .iter()
+        .filter(|(_, b)| b.driver == driver)
+        .map(|(&a, b)| (a, b.pages))
+        .collect()
 }
 
 fn limit(highest: PHYSICAL_ADDRESS) -> u64 {
-    if highest < 0 { u64::MAX } else { highest as u64 }
+    if highest < 0 {
+        u64::MAX
+    } else {
+        highest as u64
+    }
 }
 
-unsafe extern "win64" fn plain(bytes: usize, highest: PHYSICAL_ADDRESS, _: usize, _: usize, _: usize, _: usize, caller: usize) -> PVOID {
-    let request = Request { highest: limit(highest), ..Request::any(1) };
+unsafe extern "win64" fn plain(
+    bytes: usize,
+    highest: PHYSICAL_ADDRESS,
+    _: usize,
+    _: usize,
+    _: usize,
+    _: usize,
+    caller: usize,
+) -> PVOID {
+    let request = Request {
+        highest: limit(highest),
+        ..Request::any(1)
+    };
     allocate(bytes, &request, Caching::Cached, caller)
 }
 
@@ -76,12 +114,24 @@ unsafe extern "win64" fn specify(
     _: usize,
     caller: usize,
 ) -> PVOID {
-    let request =
-        Request { lowest: lowest as u64, highest: limit(highest), boundary: boundary as u64, ..Request::any(1) };
+    let request = Request {
+        lowest: lowest as u64,
+        highest: limit(highest),
+        boundary: boundary as u64,
+        ..Request::any(1)
+    };
     allocate(bytes, &request, caching(cache), caller)
 }
 
-unsafe extern "win64" fn noncached(bytes: usize, _: usize, _: usize, _: usize, _: usize, _: usize, caller: usize) -> PVOID {
+unsafe extern "win64" fn noncached(
+    bytes: usize,
+    _: usize,
+    _: usize,
+    _: usize,
+    _: usize,
+    _: usize,
+    caller: usize,
+) -> PVOID {
     allocate(bytes, &Request::any(1), Caching::NonCached, caller)
 }
 
@@ -102,7 +152,11 @@ pub unsafe extern "win64" fn MmFreeContiguousMemory(BaseAddress: PVOID) {
 }
 
 /// `MmFreeContiguousMemorySpecifyCache`.
-pub unsafe extern "win64" fn MmFreeContiguousMemorySpecifyCache(BaseAddress: PVOID, _NumberOfBytes: usize, _CacheType: i32) {
+pub unsafe extern "win64" fn MmFreeContiguousMemorySpecifyCache(
+    BaseAddress: PVOID,
+    _NumberOfBytes: usize,
+    _CacheType: i32,
+) {
     free(BaseAddress);
 }
 

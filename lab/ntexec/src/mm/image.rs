@@ -22,7 +22,9 @@ pub fn allocate(len: usize) -> Option<usize> {
 /// Not mapped.
 pub fn protect(va: usize, len: usize, protection: Protection) -> Result<(), MapError> {
     let first = super::page_of(va);
-    (first..va + len).step_by(PAGE_SIZE).try_for_each(|page| machine().protect_page(page, protection))
+    (first..va + len)
+        .step_by(PAGE_SIZE)
+        .try_for_each(|page| machine().protect_page(page, protection))
 }
 
 /// Unmaps an image and gives its memory back. Whoever still runs in it faults.

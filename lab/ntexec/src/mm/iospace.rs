@@ -2,11 +2,11 @@
 
 use super::va;
 use crate::check;
+use crate::ex::{ExAllocatePoolWithTag, NON_PAGED_POOL_NX};
 use crate::machine::{Caching, PAGE_SIZE, Protection, machine};
 use crate::nt::ke::{BOOLEAN, NTSTATUS, PVOID};
 use crate::nt::mm::{PHYSICAL_ADDRESS, PHYSICAL_MEMORY_RANGE};
 use crate::nt::status::STATUS_NOT_SUPPORTED;
-use crate::ex::{ExAllocatePoolWithTag, NON_PAGED_POOL_NX};
 
 /// `PAGE_READONLY`, `PAGE_NOCACHE`, `PAGE_WRITECOMBINE`.
 const PAGE_READONLY: u32 = 0x02;
@@ -26,25 +26,53 @@ fn map(pa: u64, bytes: usize, protection: Protection, caching: Caching) -> PVOID
     let offset = pa as usize % PAGE_SIZE;
     let base = pa - offset as u64;
     let pages = (offset + bytes).div_ceil(PAGE_SIZE);
-    va::map(pages, |i| base + (i * PAGE_SIZE) as u64, protection, caching)
-        .map_or(core::ptr::null_mut(), |va| (va + offset) as PVOID)
+    va::map(
+        pages,
+        |i| base + (i * PAGE_SIZE) as u64,
+        protection,
+        caching,
+    )
+    .map_or(core::ptr::null_mut(), |va| (va + offset) as PVOID)
 }
 
 /// `MmMapIoSpace`. At most DISPATCH_LEVEL. Null if it cannot be done.
-pub unsafe extern "win64" fn MmMapIoSpace(PhysicalAddress: PHYSICAL_ADDRESS, NumberOfBytes: usize, CacheType: i32) -> PVOID {
-    map(PhysicalAddress as u64, NumberOfBytes, Protection::ReadWrite, caching(CacheType))
+pub unsafe extern "win64" fn MmMapIoSpace(
+    PhysicalAddress: PHYSICAL_ADDRESS,
+    NumberOfBytes: usize,
+    CacheType: i32,
+) -> PVOID {
+    map(
+        PhysicalAddress as u64,
+        NumberOfBytes,
+        Protection::ReadWrite,
+        caching(CacheType),
+    )
 }
 
 /// `MmMapIoSpaceEx`: by page protection flags. Executable ones are refused.
-pub unsafe extern "win64" fn MmMapIoSpaceEx(PhysicalAddress: PHYSICAL_ADDRESS, NumberOfBytes: usize, Protect: u32) -> PVOID {
+pub unsafe extern "win64" fn MmMapIoSpaceEx(
+    PhysicalAddress: PHYSICAL_ADDRESS,
+    NumberOfBytes: usize,
+    Protect: u32,
+) -> PVOID {
     let cache = match Protect & (PAGE_NOCACHE | PAGE_WRITECOMBINE) {
         0 => Caching::Cached,
         PAGE_NOCACHE => Caching::NonCached,
         _ => Caching::WriteCombined,
     };
     match Protect & 0xFF {
-        PAGE_READONLY => map(PhysicalAddress as u64, NumberOfBytes, Protection::Read, cache),
-        0x04 => map(PhysicalAddress as u64, NumberOfBytes, Protection::ReadWrite, cache),
+        PAGE_READONLY => map(
+            PhysicalAddress as u64,
+            NumberOfBytes,
+            Protection::Read,
+            cache,
+        ),
+        0x04 => map(
+            PhysicalAddress as u64,
+            NumberOfBytes,
+            Protection::ReadWrite,
+            cache,
+        ),
         _ => core::ptr::null_mut(),
     }
 }
@@ -85,23 +113,33 @@ pub unsafe extern "win64" fn MmGetPhysicalMemoryRanges() -> *mut PHYSICAL_MEMORY
         }
     }
     let bytes = (ranges.len() + 1) * size_of::<PHYSICAL_MEMORY_RANGE>();
-    let list = ExAllocatePoolWithTag(NON_PAGED_POOL_NX, bytes, u32::from_le_bytes(*b"hPmM")).cast::<PHYSICAL_MEMORY_RANGE>();
+    let list = ExAllocatePoolWithTag(NON_PAGED_POOL_NX, bytes, u32::from_le_bytes(*b"hPmM"))
+        .cast::<PHYSICAL_MEMORY_RANGE>();
     if list.is_null() {
         return list;
     }
     for (i, &(base, len)) in ranges.iter().chain(&[(0, 0)]).enumerate() {
-        list.add(i).write(PHYSICAL_MEMORY_RANGE { BaseAddress: base as i64, NumberOfBytes: len as i64 });
+        list.add(i).write(PHYSICAL_MEMORY_RANGE {
+            BaseAddress: base as i64,
+            NumberOfBytes: len as i64,
+        });
     }
     list
 }
 
 /// `MmAddPhysicalMemory`: memory cannot be added here.
-pub unsafe extern "win64" fn MmAddPhysicalMemory(_StartAddress: *mut PHYSICAL_ADDRESS, _NumberOfBytes: *mut i64) -> NTSTATUS {
+pub unsafe extern "win64" fn MmAddPhysicalMemory(
+    _StartAddress: *mut PHYSICAL_ADDRESS,
+    _NumberOfBytes: *mut i64,
+) -> NTSTATUS {
     STATUS_NOT_SUPPORTED
 }
 
 /// `MmRemovePhysicalMemory`: nor removed.
-pub unsafe extern "win64" fn MmRemovePhysicalMemory(_StartAddress: *mut PHYSICAL_ADDRESS, _NumberOfBytes: *mut i64) -> NTSTATUS {
+pub unsafe extern "win64" fn MmRemovePhysicalMemory(
+    _StartAddress: *mut PHYSICAL_ADDRESS,
+    _NumberOfBytes: *mut i64,
+) -> NTSTATUS {
     STATUS_NOT_SUPPORTED
 }
 

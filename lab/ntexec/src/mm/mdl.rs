@@ -9,7 +9,9 @@ use crate::machine::{Caching, PAGE_SIZE, Protection};
 use crate::nt::io::IRP;
 use crate::nt::ke::{BOOLEAN, KPROCESSOR_MODE, NTSTATUS, PVOID};
 use crate::nt::mm::{MDL, PFN_NUMBER};
-use crate::nt::status::{STATUS_ACCESS_VIOLATION, STATUS_INVALID_PARAMETER, STATUS_NOT_SUPPORTED, STATUS_SUCCESS};
+use crate::nt::status::{
+    STATUS_ACCESS_VIOLATION, STATUS_INVALID_PARAMETER, STATUS_NOT_SUPPORTED, STATUS_SUCCESS,
+};
 use crate::sync::Lock;
 use alloc::collections::BTreeMap;
 
@@ -85,7 +87,10 @@ pub unsafe extern "win64" fn IoFreeMdl(Mdl: *mut MDL) {
         unmap_if_mapped(Mdl);
     }
     if (*Mdl).MdlFlags & MDL::PAGES_LOCKED != 0 && (*Mdl).MdlFlags & MDL::PARTIAL == 0 {
-        check::violation("an MDL is freed after its pages are unlocked", format_args!("{Mdl:p}"));
+        check::violation(
+            "an MDL is freed after its pages are unlocked",
+            format_args!("{Mdl:p}"),
+        );
     }
     pool::free(Mdl.cast(), TAG, IoFreeMdl as *const () as usize);
 }
@@ -104,7 +109,9 @@ pub unsafe fn MmInitializeMdl(mdl: *mut MDL, base: PVOID, length: usize) {
 unsafe fn fill(mdl: *mut MDL) -> bool {
     let start = (*mdl).StartVa as usize;
     for i in 0..(*mdl).pages() {
-        let Some(pa) = super::physical(start + i * PAGE_SIZE) else { return false };
+        let Some(pa) = super::physical(start + i * PAGE_SIZE) else {
+            return false;
+        };
         MDL::pfns(mdl).add(i).write(pa as usize / PAGE_SIZE);
     }
     true
@@ -114,7 +121,10 @@ unsafe fn fill(mdl: *mut MDL) -> bool {
 pub unsafe extern "win64" fn MmBuildMdlForNonPagedPool(MemoryDescriptorList: *mut MDL) {
     let mdl = MemoryDescriptorList;
     if !fill(mdl) {
-        bugcheck::raise(bugcheck::PFN_LIST_CORRUPT, [mdl as usize, (*mdl).StartVa as usize, 0, 0]);
+        bugcheck::raise(
+            bugcheck::PFN_LIST_CORRUPT,
+            [mdl as usize, (*mdl).StartVa as usize, 0, 0],
+        );
     }
     (*mdl).MdlFlags |= MDL::SOURCE_IS_NONPAGED_POOL;
     (*mdl).MappedSystemVa = ((*mdl).StartVa as usize + (*mdl).ByteOffset as usize) as PVOID;
@@ -122,15 +132,27 @@ pub unsafe extern "win64" fn MmBuildMdlForNonPagedPool(MemoryDescriptorList: *mu
 
 /// `MmProbeAndLockPages`: nothing is paged, so there is only to look the pages up; addresses that are not mapped raise
 /// STATUS_ACCESS_VIOLATION on Windows, and are a bug check here.
-pub unsafe extern "win64" fn MmProbeAndLockPages(MemoryDescriptorList: *mut MDL, _AccessMode: KPROCESSOR_MODE, Operation: i32) {
+pub unsafe extern "win64" fn MmProbeAndLockPages(
+    MemoryDescriptorList: *mut MDL,
+    _AccessMode: KPROCESSOR_MODE,
+    Operation: i32,
+) {
     let mdl = MemoryDescriptorList;
     if (*mdl).MdlFlags & (MDL::PAGES_LOCKED | MDL::SOURCE_IS_NONPAGED_POOL) != 0 {
-        check::violation("an MDL's pages are locked once", format_args!("{mdl:p} flags {:#x}", (*mdl).MdlFlags));
+        check::violation(
+            "an MDL's pages are locked once",
+            format_args!("{mdl:p} flags {:#x}", (*mdl).MdlFlags),
+        );
     }
     if !fill(mdl) {
         bugcheck::raise(
             bugcheck::KMODE_EXCEPTION_NOT_HANDLED,
-            [STATUS_ACCESS_VIOLATION as u32 as usize, mdl as usize, (*mdl).StartVa as usize, (*mdl).ByteCount as usize],
+            [
+                STATUS_ACCESS_VIOLATION as u32 as usize,
+                mdl as usize,
+                (*mdl).StartVa as usize,
+                (*mdl).ByteCount as usize,
+            ],
         );
     }
     (*mdl).MdlFlags |= MDL::PAGES_LOCKED;
@@ -143,7 +165,10 @@ pub unsafe extern "win64" fn MmProbeAndLockPages(MemoryDescriptorList: *mut MDL,
 pub unsafe extern "win64" fn MmUnlockPages(MemoryDescriptorList: *mut MDL) {
     let mdl = MemoryDescriptorList;
     if (*mdl).MdlFlags & MDL::PAGES_LOCKED == 0 {
-        check::violation("pages that are unlocked were locked", format_args!("{mdl:p} flags {:#x}", (*mdl).MdlFlags));
+        check::violation(
+            "pages that are unlocked were locked",
+            format_args!("{mdl:p} flags {:#x}", (*mdl).MdlFlags),
+        );
     }
     unmap_if_mapped(mdl);
     (*mdl).MdlFlags &= !(MDL::PAGES_LOCKED | MDL::WRITE_OPERATION | MDL::IO_SPACE);
@@ -173,13 +198,25 @@ pub unsafe extern "win64" fn MmMapLockedPagesSpecifyCache(
         return core::ptr::null_mut();
     }
     if (*mdl).MdlFlags & (MDL::PAGES_LOCKED | MDL::SOURCE_IS_NONPAGED_POOL | MDL::PARTIAL) == 0 {
-        check::violation("pages that are mapped are locked", format_args!("{mdl:p} flags {:#x}", (*mdl).MdlFlags));
+        check::violation(
+            "pages that are mapped are locked",
+            format_args!("{mdl:p} flags {:#x}", (*mdl).MdlFlags),
+        );
     }
     if (*mdl).MdlFlags & MDL::MAPPED_TO_SYSTEM_VA != 0 {
-        check::violation("an MDL is mapped once", format_args!("{mdl:p} at {:p}", (*mdl).MappedSystemVa));
+        check::violation(
+            "an MDL is mapped once",
+            format_args!("{mdl:p} at {:p}", (*mdl).MappedSystemVa),
+        );
     }
-    let protection = if Priority & NO_WRITE != 0 { Protection::Read } else { Protection::ReadWrite };
-    let Some(va) = map(mdl, protection, caching(CacheType)) else { return core::ptr::null_mut() };
+    let protection = if Priority & NO_WRITE != 0 {
+        Protection::Read
+    } else {
+        Protection::ReadWrite
+    };
+    let Some(va) = map(mdl, protection, caching(CacheType)) else {
+        return core::ptr::null_mut();
+    };
     (*mdl).MappedSystemVa = va as PVOID;
     (*mdl).MdlFlags |= MDL::MAPPED_TO_SYSTEM_VA;
     if (*mdl).MdlFlags & MDL::PARTIAL != 0 {
@@ -189,8 +226,18 @@ pub unsafe extern "win64" fn MmMapLockedPagesSpecifyCache(
 }
 
 /// `MmMapLockedPages`: cached.
-pub unsafe extern "win64" fn MmMapLockedPages(MemoryDescriptorList: *mut MDL, AccessMode: KPROCESSOR_MODE) -> PVOID {
-    MmMapLockedPagesSpecifyCache(MemoryDescriptorList, AccessMode, 1, core::ptr::null_mut(), 1, 0)
+pub unsafe extern "win64" fn MmMapLockedPages(
+    MemoryDescriptorList: *mut MDL,
+    AccessMode: KPROCESSOR_MODE,
+) -> PVOID {
+    MmMapLockedPagesSpecifyCache(
+        MemoryDescriptorList,
+        AccessMode,
+        1,
+        core::ptr::null_mut(),
+        1,
+        0,
+    )
 }
 
 /// `MmGetSystemAddressForMdlSafe` (inline in wdm.h), for the executive's own use.
@@ -202,12 +249,19 @@ pub unsafe fn MmGetSystemAddressForMdlSafe(mdl: *mut MDL, priority: u32) -> PVOI
 }
 
 /// `MmUnmapLockedPages`. At most DISPATCH_LEVEL.
-pub unsafe extern "win64" fn MmUnmapLockedPages(BaseAddress: PVOID, MemoryDescriptorList: *mut MDL) {
+pub unsafe extern "win64" fn MmUnmapLockedPages(
+    BaseAddress: PVOID,
+    MemoryDescriptorList: *mut MDL,
+) {
     let mdl = MemoryDescriptorList;
     if (*mdl).MdlFlags & MDL::MAPPED_TO_SYSTEM_VA == 0 || (*mdl).MappedSystemVa != BaseAddress {
         check::violation(
             "MmUnmapLockedPages is given an MDL and where it is mapped",
-            format_args!("{mdl:p} flags {:#x} at {:p}, given {BaseAddress:p}", (*mdl).MdlFlags, (*mdl).MappedSystemVa),
+            format_args!(
+                "{mdl:p} flags {:#x} at {:p}, given {BaseAddress:p}",
+                (*mdl).MdlFlags,
+                (*mdl).MappedSystemVa
+            ),
         );
         return;
     }
@@ -229,15 +283,25 @@ pub(super) unsafe fn unmap_if_mapped(mdl: *mut MDL) {
 }
 
 /// `IoBuildPartialMdl`: `TargetMdl` describes part of what `SourceMdl` does; `Length` 0: the rest. At most DISPATCH_LEVEL.
-pub unsafe extern "win64" fn IoBuildPartialMdl(SourceMdl: *mut MDL, TargetMdl: *mut MDL, VirtualAddress: PVOID, Length: u32) {
+pub unsafe extern "win64" fn IoBuildPartialMdl(
+    SourceMdl: *mut MDL,
+    TargetMdl: *mut MDL,
+    VirtualAddress: PVOID,
+    Length: u32,
+) {
     let (source, target) = (SourceMdl, TargetMdl);
     let begin = (*source).StartVa as usize + (*source).ByteOffset as usize;
     let skip = VirtualAddress as usize - begin;
-    let length = if Length == 0 { (*source).ByteCount - skip as u32 } else { Length };
+    let length = if Length == 0 {
+        (*source).ByteCount - skip as u32
+    } else {
+        Length
+    };
     let size = (*target).Size;
     initialize(target, VirtualAddress as usize, length as usize);
     (*target).Size = size;
-    let kept = MDL::SOURCE_IS_NONPAGED_POOL | MDL::WRITE_OPERATION | MDL::IO_SPACE | MDL::IO_PAGE_READ;
+    let kept =
+        MDL::SOURCE_IS_NONPAGED_POOL | MDL::WRITE_OPERATION | MDL::IO_SPACE | MDL::IO_PAGE_READ;
     (*target).MdlFlags = MDL::PARTIAL | (*source).MdlFlags & kept;
     (*target).Process = (*source).Process;
     if (*source).MdlFlags & (MDL::MAPPED_TO_SYSTEM_VA | MDL::SOURCE_IS_NONPAGED_POOL) != 0 {
@@ -249,12 +313,17 @@ pub unsafe extern "win64" fn IoBuildPartialMdl(SourceMdl: *mut MDL, TargetMdl: *
     }
     let first = (VirtualAddress as usize - (*source).StartVa as usize) / PAGE_SIZE;
     for i in 0..(*target).pages() {
-        MDL::pfns(target).add(i).write(MDL::pfns(source).add(first + i).read());
+        MDL::pfns(target)
+            .add(i)
+            .write(MDL::pfns(source).add(first + i).read());
     }
 }
 
 /// `MmProtectMdlSystemAddress`: of a mapped MDL; `PAGE_READONLY` (2) or `PAGE_READWRITE` (4).
-pub unsafe extern "win64" fn MmProtectMdlSystemAddress(MemoryDescriptorList: *mut MDL, NewProtect: u32) -> NTSTATUS {
+pub unsafe extern "win64" fn MmProtectMdlSystemAddress(
+    MemoryDescriptorList: *mut MDL,
+    NewProtect: u32,
+) -> NTSTATUS {
     let mdl = MemoryDescriptorList;
     if (*mdl).MdlFlags & MDL::MAPPED_TO_SYSTEM_VA == 0 {
         return STATUS_INVALID_PARAMETER;

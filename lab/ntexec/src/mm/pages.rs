@@ -30,7 +30,12 @@ struct Want {
 
 impl Want {
     fn request(&self, count: usize) -> Request {
-        Request { count, lowest: self.low, highest: self.high, ..Request::any(1) }
+        Request {
+            count,
+            lowest: self.low,
+            highest: self.high,
+            ..Request::any(1)
+        }
     }
 
     fn anywhere(&self) -> bool {
@@ -43,7 +48,12 @@ fn one(want: &Want) -> Option<u64> {
     if want.anywhere() {
         return phys::allocate_page();
     }
-    let mut w = Want { low: want.low, high: want.high, skip: want.skip, flags: want.flags };
+    let mut w = Want {
+        low: want.low,
+        high: want.high,
+        skip: want.skip,
+        flags: want.flags,
+    };
     for _ in 0..1024 {
         if let Some(pa) = phys::allocate(&w.request(1)) {
             return Some(pa);
@@ -113,13 +123,22 @@ unsafe extern "win64" fn allocate(
         return core::ptr::null_mut();
     }
     let high = if high < 0 { u64::MAX } else { high as u64 };
-    let want = Want { low: low as u64, high, skip: skip as u64, flags };
+    let want = Want {
+        low: low as u64,
+        high,
+        skip: skip as u64,
+        flags,
+    };
     let pages = take(&want, count);
     if pages.is_empty() || (flags & MM_ALLOCATE_FULLY_REQUIRED != 0 && pages.len() < count) {
         give(&pages);
         return core::ptr::null_mut();
     }
-    let fill = if flags & MM_DONT_ZERO_ALLOCATION == 0 { 0 } else { 0xCD };
+    let fill = if flags & MM_DONT_ZERO_ALLOCATION == 0 {
+        0
+    } else {
+        0xCD
+    };
     for &pa in &pages {
         super::direct(pa).write_bytes(fill, PAGE_SIZE);
     }

@@ -35,20 +35,36 @@ pub struct Request {
 impl Request {
     /// Any `count` pages in a row.
     pub const fn any(count: usize) -> Self {
-        Self { count, lowest: 0, highest: u64::MAX, align: PAGE, boundary: 0 }
+        Self {
+            count,
+            lowest: 0,
+            highest: u64::MAX,
+            align: PAGE,
+            boundary: 0,
+        }
     }
 }
 
 impl Frames {
     /// Nothing yet.
     pub const fn empty() -> Self {
-        Self { words: &mut [], hint: 0, free: 0, total: 0 }
+        Self {
+            words: &mut [],
+            hint: 0,
+            free: 0,
+            total: 0,
+        }
     }
 
     /// A bitmap in `words`, with the free ranges of `map` set.
     pub fn new(words: &'static mut [u64], map: &[MemoryRange]) -> Self {
         words.fill(0);
-        let mut f = Self { words, hint: 0, free: 0, total: 0 };
+        let mut f = Self {
+            words,
+            hint: 0,
+            free: 0,
+            total: 0,
+        };
         for r in map.iter().filter(|r| r.free) {
             for page in r.base.div_ceil(PAGE)..(r.base + r.len) / PAGE {
                 f.set(page as usize, true);
@@ -60,16 +76,25 @@ impl Frames {
 
     /// Words that a bitmap for `map` needs.
     pub fn words_for(map: &[MemoryRange]) -> usize {
-        let end = map.iter().filter(|r| r.free).map(|r| r.base + r.len).max().unwrap_or(0);
+        let end = map
+            .iter()
+            .filter(|r| r.free)
+            .map(|r| r.base + r.len)
+            .max()
+            .unwrap_or(0);
         (end / PAGE).div_ceil(64) as usize
     }
 
     fn is_free(&self, page: usize) -> bool {
-        self.words.get(page / 64).is_some_and(|w| w >> (page % 64) & 1 == 1)
+        self.words
+            .get(page / 64)
+            .is_some_and(|w| w >> (page % 64) & 1 == 1)
     }
 
     fn set(&mut self, page: usize, free: bool) {
-        let Some(w) = self.words.get_mut(page / 64) else { return };
+        let Some(w) = self.words.get_mut(page / 64) else {
+            return;
+        };
         let bit = 1u64 << (page % 64);
         match (free, *w & bit != 0) {
             (true, false) => {
@@ -165,7 +190,9 @@ static FRAMES: Lock<Frames> = Lock::new(Frames::empty());
 pub unsafe fn initialize(map: &[MemoryRange], direct_map: usize) -> bool {
     let words = Frames::words_for(map);
     let bytes = (words * 8).next_multiple_of(PAGE_SIZE) as u64;
-    let Some(home) = map.iter().find(|r| r.free && r.len >= bytes) else { return false };
+    let Some(home) = map.iter().find(|r| r.free && r.len >= bytes) else {
+        return false;
+    };
     let base = (direct_map + home.base as usize) as *mut u64;
     // SAFETY: the range is free RAM, mapped, and from now on the bitmap's.
     let slice = unsafe { core::slice::from_raw_parts_mut(base, words) };
@@ -203,7 +230,11 @@ mod tests {
     use alloc::vec;
 
     fn frames(pages: u64) -> Frames {
-        let map = [MemoryRange { base: PAGE * 16, len: pages * PAGE, free: true }];
+        let map = [MemoryRange {
+            base: PAGE * 16,
+            len: pages * PAGE,
+            free: true,
+        }];
         Frames::new(vec![0u64; Frames::words_for(&map)].leak(), &map)
     }
 
@@ -220,7 +251,13 @@ mod tests {
     #[test]
     fn a_run_keeps_alignment_range_and_boundary() {
         let mut f = frames(100);
-        let r = Request { count: 4, lowest: PAGE * 21, highest: PAGE * 90, align: PAGE * 2, boundary: PAGE * 8 };
+        let r = Request {
+            count: 4,
+            lowest: PAGE * 21,
+            highest: PAGE * 90,
+            align: PAGE * 2,
+            boundary: PAGE * 8,
+        };
         while let Some(a) = f.take(&r) {
             assert_eq!(a % (PAGE * 2), 0);
             assert!(a >= PAGE * 21 && a + 4 * PAGE <= PAGE * 91);

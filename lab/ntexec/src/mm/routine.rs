@@ -19,19 +19,33 @@ fn make(target: usize, name: &'static str, driver: &ModuleInfo) -> Option<usize>
     let at = super::image::allocate(THUNK)?;
     let file: &'static str = Box::leak(Box::<str>::from(driver.name()));
     let facts = lab_facts::function(name);
-    let record = Box::leak(Box::new(CallRecord { target, driver: file, name, facts, count: AtomicU64::new(0) }));
+    let record = Box::leak(Box::new(CallRecord {
+        target,
+        driver: file,
+        name,
+        facts,
+        count: AtomicU64::new(0),
+    }));
     let code = thunk(record);
     // SAFETY: the memory was just allocated, writable, and holds a thunk.
     unsafe { core::ptr::copy_nonoverlapping(code.as_ptr(), at as *mut u8, THUNK) };
     super::image::protect(at, THUNK, Protection::ReadExecute).ok()?;
-    modules::register(ModuleInfo { base: at, size: THUNK, pdata_rva: 0, pdata_len: 0, ..*driver });
+    modules::register(ModuleInfo {
+        base: at,
+        size: THUNK,
+        pdata_rva: 0,
+        pdata_len: 0,
+        ..*driver
+    });
     Some(at)
 }
 
 fn lookup(name: &str, caller: usize) -> Option<usize> {
     let export = crate::ldr::tables::find(None, name).filter(|e| e.module != Module::Storport)?;
     let target = export.addr as usize;
-    let Some(driver) = modules::find(caller).filter(|m| m.driver != 0 && export.kind == Kind::Function) else {
+    let Some(driver) =
+        modules::find(caller).filter(|m| m.driver != 0 && export.kind == Kind::Function)
+    else {
         return Some(target);
     };
     let key = (driver.driver, export.name);
@@ -44,9 +58,19 @@ fn lookup(name: &str, caller: usize) -> Option<usize> {
     Some(at)
 }
 
-unsafe extern "win64" fn get(name: *mut UNICODE_STRING, _: usize, _: usize, _: usize, _: usize, _: usize, caller: usize) -> PVOID {
+unsafe extern "win64" fn get(
+    name: *mut UNICODE_STRING,
+    _: usize,
+    _: usize,
+    _: usize,
+    _: usize,
+    _: usize,
+    caller: usize,
+) -> PVOID {
     let units = (*name).units();
-    let text: String = char::decode_utf16(units.iter().copied()).map(|c| c.unwrap_or('?')).collect();
+    let text: String = char::decode_utf16(units.iter().copied())
+        .map(|c| c.unwrap_or('?'))
+        .collect();
     lookup(&text, caller).map_or(core::ptr::null_mut(), |a| a as PVOID)
 }
 

@@ -62,7 +62,11 @@ pub fn map_at(
 
 /// Takes mappings away; false if one of the pages was not mapped.
 pub fn unmap(va: usize, pages: usize) -> bool {
-    (0..pages).fold(true, |all, i| machine().unmap_page(va + i * PAGE_SIZE).is_ok() && all)
+    let mut all = true;
+    for i in 0..pages {
+        all &= machine().unmap_page(va + i * PAGE_SIZE).is_ok();
+    }
+    all
 }
 
 /// Fresh zeroed pages at `va`.
@@ -75,9 +79,11 @@ pub fn populate(va: usize, pages: usize, protection: Protection) -> Result<(), M
         let mapped = page.and_then(|pa| {
             // SAFETY: a fresh page, in the direct map.
             unsafe { super::direct(pa).write_bytes(0, PAGE_SIZE) };
-            machine().map_page(va + i * PAGE_SIZE, pa, protection, Caching::Cached).inspect_err(|_| {
-                phys::free(pa, 1);
-            })
+            machine()
+                .map_page(va + i * PAGE_SIZE, pa, protection, Caching::Cached)
+                .inspect_err(|_| {
+                    phys::free(pa, 1);
+                })
         });
         if let Err(e) = mapped {
             release(va, i);

@@ -43,7 +43,10 @@ assert_layout!(LIST_ENTRY, 16, 8, Flink @ 0, Blink @ 8);
 
 impl LIST_ENTRY {
     /// A node in no list.
-    pub const NULL: Self = Self { Flink: core::ptr::null_mut(), Blink: core::ptr::null_mut() };
+    pub const NULL: Self = Self {
+        Flink: core::ptr::null_mut(),
+        Blink: core::ptr::null_mut(),
+    };
 
     /// Makes `head` an empty list.
     ///
@@ -51,7 +54,12 @@ impl LIST_ENTRY {
     /// `head` must be writable.
     pub unsafe fn initialize(head: *mut Self) {
         // SAFETY: by the caller's word.
-        unsafe { head.write(Self { Flink: head, Blink: head }) }
+        unsafe {
+            head.write(Self {
+                Flink: head,
+                Blink: head,
+            })
+        }
     }
 
     /// Is the list empty?
@@ -212,7 +220,8 @@ pub struct KTIMER {
 assert_layout!(KTIMER, 64, 8, DueTime @ 24, TimerListEntry @ 32, Dpc @ 48, Processor @ 56, TimerType @ 58, Period @ 60);
 
 /// `KDEFERRED_ROUTINE`.
-pub type DeferredRoutine = unsafe extern "win64" fn(dpc: *mut KDPC, context: PVOID, argument1: PVOID, argument2: PVOID);
+pub type DeferredRoutine =
+    unsafe extern "win64" fn(dpc: *mut KDPC, context: PVOID, argument1: PVOID, argument2: PVOID);
 
 /// A deferred procedure call.
 #[repr(C)]
