@@ -2,10 +2,14 @@
 
 mod check_sys;
 #[cfg(unix)]
+mod demo;
+#[cfg(unix)]
 mod doctor;
 mod drivers;
 #[cfg(unix)]
 mod guest;
+#[cfg(unix)]
+mod lab;
 mod run;
 #[cfg(unix)]
 mod test;
@@ -25,6 +29,12 @@ enum Command {
     BuildGuest(guest::Args),
     /// Check that Windows would load driver images, on 10 1607 and later and with memory integrity
     CheckSys(check_sys::Args),
+    /// Show the drivers at work on real Xen: they serve a disk, and its contents are compared on the host
+    #[cfg(unix)]
+    Demo(demo::Args),
+    /// Run a plan on real Xen, with any driver packages and disks
+    #[cfg(unix)]
+    Lab(lab::Args),
     /// Say what is missing on this machine and how to get it
     #[cfg(unix)]
     Doctor,
@@ -67,6 +77,10 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         #[cfg(unix)]
         Command::BuildGuest(args) => guest::build(&args).map(|_| ExitCode::SUCCESS),
         Command::CheckSys(args) => check_sys::run(&args).map(|()| ExitCode::SUCCESS),
+        #[cfg(unix)]
+        Command::Demo(args) => demo::run(&args),
+        #[cfg(unix)]
+        Command::Lab(args) => lab::run(&args),
         #[cfg(unix)]
         Command::Doctor => doctor::run(),
         #[cfg(unix)]

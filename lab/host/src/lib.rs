@@ -11,6 +11,7 @@ pub mod command;
 pub mod disk;
 pub mod dom0;
 mod domain;
+pub mod drivers;
 pub mod interrupt;
 pub mod log;
 pub mod packages;

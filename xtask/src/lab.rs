@@ -1,0 +1,240 @@
+//! `cargo xtask lab`: a plan on real Xen, with any drivers and disks.
+
+use crate::{drivers, guest, run};
+use anyhow::Context as _;
+use lab_host::disk::{self, Disk, DiskOption};
+use lab_host::report::Report;
+use lab_host::session::Session;
+use lab_host::{dom0, interrupt, log, packages, plan, session};
+use lab_protocol::bundle::Package;
+use lab_protocol::plan::Plan;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+mod table;
+pub use table::print as print_table;
+
+/// What to run.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The plan, a TOML file (docs/lab.md; examples in lab/plans)
+    #[arg(long, value_name = "FILE")]
+    pub plan: PathBuf,
+    /// A driver package, a folder of .inf and .sys files or one .inf file; may be given more than once [default: this project's]
+    #[arg(long, value_name = "DIR")]
+    pub drivers: Vec<PathBuf>,
+    #[command(flatten)]
+    pub disks: DiskArgs,
+    /// Seconds after which a guest that says nothing is given up
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    pub silence: u64,
+}
+
+/// The disks of a run.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct DiskArgs {
+    /// A disk: FILE[,format=raw|qcow2|vmdk|vhdx|vdi][,backend=phy|qdisk][,vdev=xvdX][,sector=512|4096][,readonly]; may be given more than once
+    #[arg(long = "disk", value_name = "DISK")]
+    pub disks: Vec<String>,
+    /// Write to disks that hold data; without it, they are only read
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+impl DiskArgs {
+    /// What the options say; nothing is opened yet.
+    ///
+    /// # Errors
+    /// An unknown option or value.
+    pub fn parse(&self) -> anyhow::Result<Vec<DiskOption>> {
+        self.disks.iter().map(|text| text.parse()).collect()
+    }
+}
+
+/// Runs the plan. The exit status says whether it passed.
+///
+/// # Errors
+/// Bad input, before anything is started; or a lab that fails.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let plan = plan::read(&args.plan)?;
+    let options = args.disks.parse()?;
+    packages::ensure(packages::LAB)?;
+    let disks = disk::open_all(&options, args.disks.overwrite)?;
+    plan::check_disks(&plan, &disks)?;
+    // What the user gives is looked at before anything is built.
+    let mut given = lab_host::drivers::read(&args.drivers)?;
+    interrupt::catch()?;
+    let lab = Lab::prepare()?;
+    let mut paths = args.drivers.clone();
+    if paths.is_empty() {
+        paths = vec![drivers::build(&drivers::Args::default())?];
+        given = lab_host::drivers::read(&paths)?;
+    }
+    let name = args.plan.file_stem().map_or_else(
+        || "plan".to_owned(),
+        |stem| stem.to_string_lossy().into_owned(),
+    );
+    let run = Run {
+        name: &name,
+        packages: given,
+        folders: &lab_host::drivers::folders(&paths),
+        plan,
+        disks: disks.iter().enumerate().collect(),
+        silence: Duration::from_secs(args.silence),
+    };
+    let session = lab.boot(&name, &disks, run.plan.guest.memory.0 >> 20)?;
+    let report = lab.run(&session, run)?;
+    session.close()?;
+    Ok(verdict(&report, &lab.log_folder(&name)))
+}
+
+/// Prints the table and, as the last line, PASS or FAIL.
+pub fn verdict(report: &Report, logs: &Path) -> ExitCode {
+    print_table(report);
+    println!("logs: {}", logs.display());
+    for failure in &report.failures {
+        println!("failed: {failure}");
+    }
+    if report.passed() {
+        println!("PASS");
+        ExitCode::SUCCESS
+    } else {
+        println!("FAIL");
+        ExitCode::FAILURE
+    }
+}
+
+/// What a run needs beside the lab.
+pub struct Run<'a> {
+    /// A short name
+    pub name: &'a str,
+    /// The driver packages
+    pub packages: Vec<Package>,
+    /// Where symbols may lie
+    pub folders: &'a [PathBuf],
+    /// The plan
+    pub plan: Plan,
+    /// The disks with their places in the session
+    pub disks: Vec<(usize, &'a Disk)>,
+    /// How long a guest may say nothing
+    pub silence: Duration,
+}
+
+/// What is built once for all runs: dom0, its agent, the guest.
+pub struct Lab {
+    image: dom0::Image,
+    agent: PathBuf,
+    guest: PathBuf,
+}
+
+impl Lab {
+    /// Builds what is not there yet.
+    ///
+    /// # Errors
+    /// If something cannot be built.
+    pub fn prepare() -> anyhow::Result<Self> {
+        let image = dom0::image()?;
+        let agent = build_agent()?;
+        let guest = guest::build(&guest::Args::default())?;
+        Ok(Self {
+            image,
+            agent,
+            guest,
+        })
+    }
+
+    /// Where the logs of a session are.
+    pub fn log_folder(&self, name: &str) -> PathBuf {
+        run::workspace().join("target/lab").join(name)
+    }
+
+    /// Boots Xen with the disks. `memory` is the most that a guest gets, in MiB.
+    ///
+    /// # Errors
+    /// If Xen or dom0 does not come up.
+    pub fn boot(&self, name: &str, disks: &[Disk], memory: u64) -> anyhow::Result<Session> {
+        let start = Instant::now();
+        eprintln!("booting Xen");
+        let logs = log::Folder::create(&run::workspace().join("target/lab"), name)?;
+        let setup = session::Setup {
+            image: &self.image,
+            agent: &self.agent,
+            disks,
+            guest_memory: memory,
+        };
+        let session = Session::boot(&setup, logs)?;
+        eprintln!("dom0 is up after {:.1} s", start.elapsed().as_secs_f64());
+        Ok(session)
+    }
+
+    /// Runs a guest in a session.
+    ///
+    /// # Errors
+    /// If the lab fails.
+    pub fn run(&self, session: &Session, run: Run<'_>) -> anyhow::Result<Report> {
+        eprintln!("{}: seed {}", run.name, run.plan.guest.seed);
+        let start = Instant::now();
+        let setup = lab_host::run::Setup {
+            name: run.name,
+            guest: &self.guest,
+            packages: run.packages,
+            folders: run.folders,
+            plan: run.plan,
+            disks: run.disks,
+            silence: run.silence,
+        };
+        lab_host::run::run(session, &setup, &mut |line| {
+            eprintln!("  {:6.1} s  {line}", start.elapsed().as_secs_f64());
+        })
+    }
+}
+
+/// The agent runs in a dom0 of another Debian release: it takes its C library along.
+fn build_agent() -> anyhow::Result<PathBuf> {
+    const TARGET: &str = "x86_64-unknown-linux-gnu";
+    let folder = run::workspace().join("target/agent");
+    let mut command = run::host_cargo("build");
+    command
+        .args(["--locked", "--release", "--package", "dom0-agent"])
+        .args(["--target", TARGET])
+        .env("CARGO_TARGET_DIR", &folder)
+        .env("RUSTFLAGS", "-Ctarget-feature=+crt-static")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    run::step("building dom0's agent", &mut command)?;
+    let agent = folder.join(TARGET).join("release/dom0-agent");
+    agent
+        .is_file()
+        .then_some(agent)
+        .context("cargo built no agent for dom0")
+}
+
+#[cfg(test)]
+mod unit_tests {
+    use super::*;
+    use clap::Parser as _;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn error(arguments: &[&str]) -> String {
+        let command = Command::parse_from([&["lab"], arguments].concat());
+        format!("{:#}", run(&command.args).expect_err("bad input"))
+    }
+
+    #[test]
+    fn bad_input_is_refused_before_anything_is_started() {
+        assert!(error(&["--plan", "/no/such/plan.toml"]).contains("/no/such/plan.toml"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let plan = folder.path().join("plan.toml");
+        let plan_text = plan.to_str().expect("UTF-8");
+        std::fs::write(&plan, "[[step]]\nwait = { ms = 1, hours = 2 }").expect("a plan");
+        assert!(error(&["--plan", plan_text]).contains("hours"));
+        std::fs::write(&plan, "[[step]]\nwait = { ms = 1 }").expect("a plan");
+        let text = error(&["--plan", plan_text, "--disk", "x,colour=red"]);
+        assert!(text.contains("colour=red"), "{text}");
+    }
+}
