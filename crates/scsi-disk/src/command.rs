@@ -181,9 +181,9 @@ fn fields(cdb: &[u8]) -> (u64, u32) {
 }
 
 /// The blocks of a command, if they lie on the disk (SBC-3 4.2.2: else LOGICAL BLOCK ADDRESS OUT OF RANGE).
-pub(crate) fn extent(disk: &Disk, lba: u64, blocks: u32) -> Result<Extent, Sense> {
+pub(crate) fn within(capacity: u64, lba: u64, blocks: u32) -> Result<Extent, Sense> {
     match lba.checked_add(u64::from(blocks)) {
-        Some(end) if end <= disk.blocks => Ok(Extent { lba, blocks }),
+        Some(end) if end <= capacity => Ok(Extent { lba, blocks }),
         _ => Err(Sense::LBA_OUT_OF_RANGE),
     }
 }
@@ -202,7 +202,7 @@ fn unprotected(cdb: &[u8]) -> Result<(), Sense> {
 fn transfer(disk: &Disk, cdb: &[u8]) -> Result<Extent, Sense> {
     unprotected(cdb)?;
     let (lba, blocks) = fields(cdb);
-    let extent = extent(disk, lba, blocks)?;
+    let extent = within(disk.blocks, lba, blocks)?;
     if blocks > disk.maximum_transfer_blocks {
         return Err(Sense::invalid_field(match byte(cdb, 0) >> 5 {
             0 => 4,
@@ -234,12 +234,12 @@ fn verify(disk: &Disk, cdb: &[u8]) -> Result<Operation, Sense> {
         return Err(Sense::invalid_field(1));
     }
     let (lba, blocks) = fields(cdb);
-    extent(disk, lba, blocks).map(|_| Operation::Nothing)
+    within(disk.blocks, lba, blocks).map(|_| Operation::Nothing)
 }
 
 fn synchronize(disk: &Disk, lba: u64, blocks: u32) -> Result<Operation, Sense> {
     // SBC-3 5.20: zero blocks are all blocks from the LBA on.
-    extent(disk, lba, blocks)?;
+    within(disk.blocks, lba, blocks)?;
     Ok(if disk.write_cache {
         Operation::Flush
     } else {

@@ -28,6 +28,19 @@ pub struct Disk {
     pub identity: Identity,
 }
 
+impl Disk {
+    /// What an UNMAP parameter list is checked against; no descriptor passes where there is no UNMAP.
+    pub fn unmap_bounds(&self) -> crate::unmap::Bounds {
+        let maximum_descriptors = self
+            .discard
+            .map_or(0, |discard| discard.maximum_descriptors);
+        crate::unmap::Bounds {
+            blocks: self.blocks,
+            maximum_descriptors,
+        }
+    }
+}
+
 /// How blocks are unmapped (SBC-3 6.5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Discard {

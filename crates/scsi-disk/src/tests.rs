@@ -430,7 +430,7 @@ fn unmap_names_extents_that_lie_on_the_disk() {
         Ok(Operation::Unmap { length: 40 })
     );
     let data = list((38, 32), &[(8, 16), (992, 8)]);
-    let parsed = unmap::List::parse(&disk(), &data, 40).unwrap();
+    let parsed = unmap::List::parse(disk().unmap_bounds(), &data, 40).unwrap();
     assert_eq!(
         parsed.extents().collect::<Vec<_>>(),
         [
@@ -451,13 +451,17 @@ fn an_unmap_of_nothing_is_done_at_once() {
         Ok(Operation::Nothing)
     );
     let data = list((6, 0), &[]);
-    assert!(unmap::List::parse(&disk(), &data, 8).unwrap().is_empty());
+    assert!(
+        unmap::List::parse(disk().unmap_bounds(), &data, 8)
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]
 fn an_unmap_list_is_bounded_by_its_data_and_by_the_disk() {
     let data = list((38, 32), &[(8, 16), (992, 8)]);
-    let check = |data: &[u8], length| unmap::List::parse(&disk(), data, length).err();
+    let check = |data: &[u8], length| unmap::List::parse(disk().unmap_bounds(), data, length).err();
     assert_eq!(
         check(&data, 48),
         Some(Sense::PARAMETER_LIST_LENGTH),
@@ -529,7 +533,7 @@ proptest! {
 
     #[test]
     fn no_unmap_list_reaches_beyond_the_disk(data in proptest::collection::vec(any::<u8>(), 0..120), length: u16) {
-        if let Ok(list) = unmap::List::parse(&disk(), &data, length) {
+        if let Ok(list) = unmap::List::parse(disk().unmap_bounds(), &data, length) {
             for extent in list.extents() {
                 prop_assert!(extent.lba + u64::from(extent.blocks) <= 1000);
             }

@@ -1,12 +1,20 @@
 //! The UNMAP parameter list (SBC-3 5.28.2).
 
 use crate::bytes::{be16, be32, be64};
-use crate::command::{Extent, extent};
-use crate::disk::Disk;
+use crate::command::{Extent, within};
 use crate::sense::Sense;
 
 const HEADER: usize = 8;
 const DESCRIPTOR: usize = 16;
+
+/// What a list is checked against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Blocks of the disk.
+    pub blocks: u64,
+    /// Most descriptors, as the block limits page says.
+    pub maximum_descriptors: u32,
+}
 
 /// A checked parameter list: every extent lies on the disk.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +28,7 @@ impl<'a> List<'a> {
     /// # Errors
     /// PARAMETER LIST LENGTH ERROR where the list is shorter than its header says or than `length`; INVALID FIELD IN
     /// PARAMETER LIST for more descriptors than the block limits page allows; LBA OUT OF RANGE for blocks beyond the end.
-    pub fn parse(disk: &Disk, data: &'a [u8], length: u16) -> Result<Self, Sense> {
+    pub fn parse(bounds: Bounds, data: &'a [u8], length: u16) -> Result<Self, Sense> {
         let list = data
             .get(..usize::from(length))
             .ok_or(Sense::PARAMETER_LIST_LENGTH)?;
@@ -36,14 +44,11 @@ impl<'a> List<'a> {
             .get(HEADER..HEADER + bytes)
             .ok_or(Sense::PARAMETER_LIST_LENGTH)?;
         let list = Self { descriptors };
-        let maximum = disk
-            .discard
-            .map_or(0, |discard| discard.maximum_descriptors);
-        if list.len() > usize::try_from(maximum).unwrap_or(usize::MAX) {
+        if list.len() > usize::try_from(bounds.maximum_descriptors).unwrap_or(usize::MAX) {
             return Err(Sense::INVALID_PARAMETER);
         }
         list.extents()
-            .try_for_each(|e| extent(disk, e.lba, e.blocks).map(|_| ()))?;
+            .try_for_each(|e| within(bounds.blocks, e.lba, e.blocks).map(|_| ()))?;
         Ok(list)
     }
 

@@ -97,7 +97,7 @@ pub mod srb_ex_type {
     /// `SrbExDataTypeScsiCdbVar`.
     pub const SCSI_CDB_VAR: u32 = 0x42;
     /// `SrbExDataTypePnP`.
-    pub const PN_P: u32 = 0x62;
+    pub const PNP: u32 = 0x62;
     /// `SrbExDataTypePower`.
     pub const POWER: u32 = 0x61;
     /// `SrbExDataTypeWmi`.
