@@ -35,6 +35,12 @@ impl<T> SpinLock<T> {
     }
 }
 
+impl<T: Default> Default for SpinLock<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
 impl<T: ?Sized> SpinLock<T> {
     /// Takes the lock, raising to DISPATCH_LEVEL. IRQL <= DISPATCH_LEVEL.
     pub fn lock(&self) -> SpinGuard<'_, T> {

@@ -18,6 +18,24 @@ pub fn interrupt_time() -> u64 {
     unsafe { INTERRUPT_TIME.read_volatile() }
 }
 
+/// `KUSER_SHARED_DATA.SystemTime` (a `KSYSTEM_TIME` at byte 0x14): low, high, and high once more.
+const SYSTEM_TIME: *const u32 = core::ptr::without_provenance(0xFFFF_F780_0000_0014);
+
+/// The wall clock in 100 ns since 1601 (UTC); it may be set at any time. Any IRQL (`KeQuerySystemTime`, which is
+/// inline in the WDK).
+pub fn system_time() -> i64 {
+    loop {
+        // SAFETY: mapped readable in every x64 kernel, aligned.
+        let high = unsafe { SYSTEM_TIME.wrapping_add(1).read_volatile() };
+        // SAFETY: as above.
+        let low = unsafe { SYSTEM_TIME.read_volatile() };
+        // SAFETY: as above. The kernel writes this word first and the other high one last.
+        if high == unsafe { SYSTEM_TIME.wrapping_add(2).read_volatile() } {
+            return i64::from(high.cast_signed()) << 32 | i64::from(low);
+        }
+    }
+}
+
 /// The time since `start`, an earlier [`interrupt_time`].
 pub fn since(start: u64) -> Duration {
     let elapsed = interrupt_time().saturating_sub(start);

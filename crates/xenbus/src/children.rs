@@ -1,6 +1,6 @@
 //! Which classes xenstore has below `device/`, and which children PnP is told of.
 
-use alloc::vec::Vec;
+use rust_alloc::vec::Vec;
 use core::ffi::c_void;
 use core::time::Duration;
 

@@ -3,7 +3,7 @@
 use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use alloc::boxed::Box;
+use rust_alloc::boxed::Box;
 use wdk_sys::{DRIVER_OBJECT, NTSTATUS};
 use wdm::alloc::Shared;
 use wdm::device::{self, Device};

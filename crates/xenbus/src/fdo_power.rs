@@ -126,7 +126,7 @@ fn request_device(fdo: &Shared<Fdo>, irp: &Irp) -> Result {
     };
     // SAFETY: the system request is left to the completion of the device request.
     let irp = unsafe { Irp::from_raw(irp.as_ptr()) };
-    let context = alloc::boxed::Box::into_raw(try_box(System {
+    let context = rust_alloc::boxed::Box::into_raw(try_box(System {
         fdo: fdo.clone(),
         irp,
     })?);
@@ -140,13 +140,13 @@ fn request_device(fdo: &Shared<Fdo>, irp: &Irp) -> Result {
     );
     sent.inspect_err(|_| {
         // SAFETY: the completion is not called.
-        drop(unsafe { alloc::boxed::Box::from_raw(context) });
+        drop(unsafe { rust_alloc::boxed::Box::from_raw(context) });
     })
 }
 
 fn device_done(context: *mut c_void, status: i32) {
     // SAFETY: the box that request_device gave away.
-    let system = unsafe { alloc::boxed::Box::from_raw(context.cast::<System>()) };
+    let system = unsafe { rust_alloc::boxed::Box::from_raw(context.cast::<System>()) };
     let System { fdo, irp } = *system;
     let user = irp.as_ptr().addr();
     irp.complete_with(status, 0);

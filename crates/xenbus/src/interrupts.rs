@@ -4,7 +4,7 @@
 //! `FILTER_RESOURCE_REQUIREMENTS` asked for them; Xen is told their numbers and raises them. So they are hidden
 //! from the PCI driver when the device is started.
 
-use alloc::vec::Vec;
+use rust_alloc::vec::Vec;
 use wdm::alloc::{Paged, Shared};
 use wdm::cpu;
 use wdm::interrupt::Interrupt;

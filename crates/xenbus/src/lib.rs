@@ -17,7 +17,7 @@
 //! | `version` | the driver's version |
 #![no_std]
 
-extern crate alloc;
+extern crate alloc as rust_alloc;
 #[cfg(not(test))]
 extern crate wdk_panic;
 

@@ -1,6 +1,6 @@
 //! The service's registry values. Everything here needs PASSIVE_LEVEL.
 
-use alloc::vec::Vec;
+use rust_alloc::vec::Vec;
 use wdm::alloc::Once;
 use wdm::registry::{Access, Key};
 use wdm::status::{Result, Status};

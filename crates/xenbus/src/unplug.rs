@@ -53,11 +53,7 @@ pub struct Host;
 pub static HOST: Host = Host;
 
 impl UnplugHost for Host {
-    fn request(&self, kind: u32, make: bool) {
-        let Some(kind) = Kind::from_raw(kind) else {
-            wdm::warn!("unplug: a request for devices of no kind ({kind})");
-            return;
-        };
+    fn request(&self, kind: Kind, make: bool) {
         let name = kind.value_name();
         match change(kind, make) {
             Ok(count) => wdm::info!("unplug: {name} asked for {count} time(s) at the next boot"),
@@ -65,16 +61,15 @@ impl UnplugHost for Host {
         }
     }
 
-    fn is_requested(&self, kind: u32) -> bool {
-        Kind::from_raw(kind).is_some_and(|kind| GONE.of(kind).load(Ordering::Relaxed))
+    fn is_requested(&self, kind: Kind) -> bool {
+        GONE.of(kind).load(Ordering::Relaxed)
     }
 
     fn boot_emulated(&self) -> bool {
         boot_emulated(&parameters::start_options())
     }
 
-    fn reboot(&self, module: &[u8]) {
-        let module = core::str::from_utf8(module).unwrap_or("a driver");
+    fn reboot(&self, module: &str) {
         let asked = parameters::request_reboot(module);
         wdm::warn!("{module} needs a reboot to finish ({})", outcome(asked));
     }
