@@ -28,6 +28,11 @@ impl Offer {
     pub const fn of<T: Template>() -> Self {
         Self { guid: T::GUID, version: T::VERSION, size: size_of::<T>() as u16, write: write::<T> }
     }
+
+    /// Whether it is this version of this interface.
+    pub fn is(&self, guid: &Guid, version: u16) -> bool {
+        self.guid == *guid && self.version == version
+    }
 }
 
 /// # Safety
