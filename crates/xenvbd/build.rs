@@ -5,5 +5,6 @@ fn main() -> Result<(), wdk_build::ConfigError> {
     for option in ["/RELEASE", "/CETCOMPAT", "/Brepro"] {
         println!("cargo::rustc-cdylib-link-arg={option}");
     }
+    println!("cargo::rustc-link-lib=storport");
     wdk_build::configure_wdk_binary_build()
 }
