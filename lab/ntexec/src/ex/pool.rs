@@ -266,13 +266,42 @@ pub fn free(address: PVOID, tag: u32, caller: usize) {
     }
 }
 
-/// What `driver` has not given back, by tag.
+/// How many leaked blocks are logged with where they were allocated.
+const LEAKS_LOGGED: usize = 16;
+
+fn log_leak(address: usize, block: &Block) {
+    let (tag, size, caller) = (tag_name(block.tag), block.size, block.caller);
+    match modules::find(caller) {
+        Some(m) => crate::kd_log!(
+            "pool: {size} bytes at {address:#x}, tag {tag}, were allocated by {}+{:#x}",
+            m.name(),
+            caller - m.base
+        ),
+        None => crate::kd_log!(
+            "pool: {size} bytes at {address:#x}, tag {tag}, were allocated by {caller:#x}"
+        ),
+    }
+}
+
+/// What `driver` has not given back, by tag. Who allocated it is logged, as far as the driver's image is still known.
 pub fn leaks(driver: u32) -> Vec<PoolLeak> {
     let mut tags = BTreeMap::<u32, (u64, u64)>::new();
-    for block in POOL.lock().blocks.values().filter(|b| b.driver == driver) {
+    let mut logged = Vec::new();
+    for (&address, block) in POOL
+        .lock()
+        .blocks
+        .iter()
+        .filter(|(_, b)| b.driver == driver)
+    {
         let t = tags.entry(block.tag).or_default();
         t.0 += 1;
         t.1 += block.size as u64;
+        if logged.len() < LEAKS_LOGGED {
+            logged.push((address, *block));
+        }
+    }
+    for (address, block) in &logged {
+        log_leak(*address, block);
     }
     tags.into_iter()
         .map(|(tag, (blocks, bytes))| PoolLeak {
