@@ -127,7 +127,7 @@ fn install(built: &Path, name: &str, out: &Path) -> anyhow::Result<()> {
 }
 
 /// Copies a file so that the new name is there as a whole or not at all.
-fn replace(from: &Path, to: &Path) -> anyhow::Result<()> {
+pub fn replace(from: &Path, to: &Path) -> anyhow::Result<()> {
     let folder = to.parent().context("a file lies in a folder")?;
     let mut new = tempfile::NamedTempFile::new_in(folder)?;
     std::io::copy(&mut fs::File::open(from)?, &mut new)?;
@@ -147,4 +147,47 @@ pub fn clippy(scope: &Scope) -> anyhow::Result<()> {
     }
     command.args(["--release", "--", "-D", "warnings"]);
     run::step("clippy of the drivers", &mut command).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(crates: &[&str], target_dir: Option<&str>) -> Scope {
+        Scope {
+            crates: crates.iter().map(|name| (*name).to_owned()).collect(),
+            target_dir: target_dir.map(PathBuf::from),
+        }
+    }
+
+    #[test]
+    fn without_a_name_every_driver_is_built() {
+        assert_eq!(scope(&[], None).crates(), DRIVERS);
+        assert_eq!(scope(&["xenvbd", "xenvbd"], None).crates(), ["xenvbd"]);
+    }
+
+    #[test]
+    fn cargo_s_folder_must_lie_in_the_workspace() {
+        let inside = scope(&[], Some("target/x")).target_dir();
+        assert_eq!(inside.ok(), Some(run::workspace().join("target/x")));
+        let error = scope(&[], Some("/elsewhere"))
+            .target_dir()
+            .expect_err("outside")
+            .to_string();
+        assert!(error.starts_with("/elsewhere must lie in"), "{error}");
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_or_not_at_all() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::write(&to, "old")?;
+        assert!(replace(&from, &to).is_err());
+        assert_eq!(fs::read_to_string(&to)?, "old");
+        fs::write(&from, "new")?;
+        replace(&from, &to)?;
+        assert_eq!(fs::read_to_string(&to)?, "new");
+        assert_eq!(fs::read_dir(folder.path())?.count(), 2);
+        Ok(())
+    }
 }

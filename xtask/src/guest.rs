@@ -1,9 +1,9 @@
 //! `cargo xtask build-guest`: the lab's bare-metal guest.
 
+use crate::drivers::replace;
 use crate::run;
 use crate::toolchain::{GUEST_TARGET, Toolchain};
 use anyhow::Context as _;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The package that is the guest, and the name of its image.
@@ -40,9 +40,10 @@ pub fn build(args: &Args) -> anyhow::Result<PathBuf> {
     let Some(out) = &args.out else {
         return Ok(image);
     };
-    fs::copy(&image, out)
+    let out = std::path::absolute(out)?;
+    replace(&image, &out)
         .with_context(|| format!("cannot copy {} to {}", image.display(), out.display()))?;
-    Ok(out.clone())
+    Ok(out)
 }
 
 /// Runs clippy over the guest for its own target; a warning fails.
