@@ -116,12 +116,11 @@ pub unsafe extern "win64" fn IoDeleteDevice(device: *mut DEVICE_OBJECT) {
     if !(*e).AttachedTo.is_null() {
         broken(device, call, "0xC9/201 deleted while attached", "IoDetachDevice was not called");
     }
-    if !(*device).AttachedDevice.is_null() {
-        broken(device, call, "0xC9/201 deleted with a device above", "another device is attached to it");
-    }
     crate::pnp::on_device_deleted(device);
     super::names::remove(device.cast());
-    {
+    // A driver in the middle of a stack deletes its device while REMOVE is still on its way back to those above, who detach
+    // only then: the object stays until they have.
+    let attached = {
         let _held = STACKS.lock();
         (*e).ExtensionFlags |= DELETE_PENDING;
         let mut link = &raw mut (*(*device).DriverObject).DeviceObject;
@@ -131,8 +130,11 @@ pub unsafe extern "win64" fn IoDeleteDevice(device: *mut DEVICE_OBJECT) {
         if !(*link).is_null() {
             *link = (*device).NextDevice;
         }
+        !(*device).AttachedDevice.is_null()
+    };
+    if !attached {
+        ob::ObfDereferenceObject(device.cast());
     }
-    ob::ObfDereferenceObject(device.cast());
 }
 
 unsafe fn top(device: *mut DEVICE_OBJECT) -> *mut DEVICE_OBJECT {
@@ -190,17 +192,19 @@ pub unsafe extern "win64" fn IoAttachDeviceToDeviceStackSafe(
 /// # Safety
 /// As its page says.
 pub unsafe extern "win64" fn IoDetachDevice(target: *mut DEVICE_OBJECT) {
-    let above = {
+    let (above, deleted) = {
         let _held = STACKS.lock();
         let above = (*target).AttachedDevice;
         if !above.is_null() {
             (*(*above).DeviceObjectExtension).AttachedTo = null_mut();
             (*target).AttachedDevice = null_mut();
         }
-        above
+        (above, (*(*target).DeviceObjectExtension).ExtensionFlags & DELETE_PENDING != 0)
     };
     if above.is_null() {
         broken(target, "IoDetachDevice", "0xC9/202 detached from nothing", "no device is attached to it");
+    } else if deleted {
+        ob::ObfDereferenceObject(target.cast());
     }
 }
 
