@@ -28,6 +28,7 @@ pub struct Provider {
     /// Its users.
     pub references: References,
     /// Events to signal when the ring has moved; taken at DISPATCH_LEVEL.
+    #[expect(clippy::vec_box, reason = "an entry's address is its handle")]
     wakeups: SpinLock<Vec<Box<Entry>>>,
 }
 

@@ -42,6 +42,7 @@ pub struct Provider {
     pub references: References,
     /// The registrations, in order. Held at DISPATCH_LEVEL while they run, so that none goes away meanwhile; a callback
     /// may therefore neither register nor deregister.
+    #[expect(clippy::vec_box, reason = "an entry's address is its handle")]
     entries: SpinLock<Vec<Box<Entry>>>,
     /// The registration that is running, for Printf.
     current: AtomicPtr<Entry>,

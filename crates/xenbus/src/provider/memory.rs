@@ -102,11 +102,6 @@ impl Hole {
         Ok(hole)
     }
 
-    /// Frames.
-    pub fn len(&self) -> usize {
-        self.gfns.len()
-    }
-
     /// The frame of a page.
     pub fn gfn(&self, index: usize) -> Option<u64> {
         self.gfns.get(index).copied()

@@ -178,6 +178,7 @@ impl Providers {
     /// Runs the children's DEBUG functions. IRQL <= DISPATCH_LEVEL.
     pub fn dump(&self) {
         self.debug.trigger();
+        self.suspend.dump();
         if let Some(running) = self.running() {
             running.dump();
         }

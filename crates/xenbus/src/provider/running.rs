@@ -426,7 +426,7 @@ impl Running {
             auto_mask: false,
             owns_port,
             vcpu: self.vcpu(0).unwrap_or(0),
-            function: queue_dpc as usize,
+            function: queue_dpc as *const () as usize,
             argument: core::ptr::from_ref(&boxed.dpc).expose_provenance(),
         };
         boxed.channel = self.channels.open(&open).map_err(|error| failed("a service's channel", &error))?;

@@ -36,6 +36,7 @@ pub struct Provider {
     /// Its users.
     pub references: References,
     /// The registrations, in order; taken at DISPATCH_LEVEL.
+    #[expect(clippy::vec_box, reason = "an entry's address is its handle")]
     entries: SpinLock<Vec<Box<Entry>>>,
     /// How often the domain was resumed.
     count: AtomicU32,
@@ -44,6 +45,16 @@ pub struct Provider {
 impl Default for Provider {
     fn default() -> Self {
         Self { references: References::new(), entries: SpinLock::new(Vec::new()), count: AtomicU32::new(0) }
+    }
+}
+
+impl Provider {
+    /// The registrations, for a state dump. IRQL <= DISPATCH_LEVEL.
+    pub fn dump(&self) {
+        for entry in self.entries.lock().iter() {
+            let when = if entry.kind == CALLBACK_EARLY { "early" } else { "late" };
+            wdm::info!("resume: {when} {:p}({:p})", entry.function as *const (), entry.argument);
+        }
     }
 }
 
