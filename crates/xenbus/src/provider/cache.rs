@@ -122,7 +122,8 @@ impl State {
         let memory = unsafe { rust_alloc::alloc::alloc_zeroed(self.shape.layout) };
         let header = NonNull::new(memory.cast::<Header>()).ok_or(Status::NO_MEMORY.0)?;
         // SAFETY: the child's function, on memory of the size that it asked for.
-        let status = unsafe { (self.shape.constructor)(self.shape.argument, Header::object(header)) };
+        let status =
+            unsafe { (self.shape.constructor)(self.shape.argument, Header::object(header)) };
         if status < 0 {
             self.free(header);
             return Err(status);
@@ -151,7 +152,11 @@ impl State {
 
     fn get(&self) -> Option<NonNull<Header>> {
         let mut objects = self.objects.lock();
-        let limit = if self.shape.cap == 0 { u32::MAX } else { self.shape.cap };
+        let limit = if self.shape.cap == 0 {
+            u32::MAX
+        } else {
+            self.shape.cap
+        };
         if objects.in_use >= limit {
             return None;
         }
@@ -171,7 +176,10 @@ impl State {
     fn put(&self, header: NonNull<Header>) {
         let mut objects = self.objects.lock();
         objects.in_use = objects.in_use.saturating_sub(1);
-        let keep = self.shape.reservation.max(objects.in_use.saturating_add(SLACK));
+        let keep = self
+            .shape
+            .reservation
+            .max(objects.in_use.saturating_add(SLACK));
         if objects.free_count < keep {
             return objects.push(header);
         }
@@ -189,13 +197,29 @@ impl State {
 
 impl Template for CacheV1 {
     fn template(interface: Interface) -> Self {
-        Self { interface, acquire, release, create: create_v1, get, put, destroy }
+        Self {
+            interface,
+            acquire,
+            release,
+            create: create_v1,
+            get,
+            put,
+            destroy,
+        }
     }
 }
 
 impl Template for CacheV2 {
     fn template(interface: Interface) -> Self {
-        Self { interface, acquire, release, create, get, put, destroy }
+        Self {
+            interface,
+            acquire,
+            release,
+            create,
+            get,
+            put,
+            destroy,
+        }
     }
 }
 
@@ -226,7 +250,17 @@ unsafe extern "system" fn create_v1(
     // SAFETY: the same contract, without a cap.
     unsafe {
         create(
-            interface, name, size, reservation, 0, constructor, destructor, acquire_lock, release_lock, argument, cache,
+            interface,
+            name,
+            size,
+            reservation,
+            0,
+            constructor,
+            destructor,
+            acquire_lock,
+            release_lock,
+            argument,
+            cache,
         )
     }
 }
@@ -245,7 +279,8 @@ unsafe extern "system" fn create(
     handle: *mut *mut Cache,
 ) -> NtStatus {
     let size = size as usize;
-    let Ok(layout) = Layout::from_size_align(size_of::<Header>() + size, align_of::<Header>()) else {
+    let Ok(layout) = Layout::from_size_align(size_of::<Header>() + size, align_of::<Header>())
+    else {
         return Status::INVALID_PARAMETER.0;
     };
     if size == 0 || (cap != 0 && cap < reservation) {
@@ -262,7 +297,10 @@ unsafe extern "system" fn create(
         release_lock,
         argument,
     };
-    let state = match try_box(State { shape, objects: SpinLock::new(Objects::default()) }) {
+    let state = match try_box(State {
+        shape,
+        objects: SpinLock::new(Objects::default()),
+    }) {
         Ok(state) => state,
         Err(why) => return why.0,
     };
@@ -315,7 +353,9 @@ unsafe extern "system" fn destroy(_interface: *mut Interface, handle: *mut Cache
     if left != 0 {
         // An object may still be given back: what remains of the cache has to stay for that.
         let size = state.shape.size;
-        wdm::error!("a cache was destroyed with {left} objects of {size} bytes in use; its memory stays");
+        wdm::error!(
+            "a cache was destroyed with {left} objects of {size} bytes in use; its memory stays"
+        );
         return;
     }
     // SAFETY: the consumer's handle, used for the last time.

@@ -34,7 +34,10 @@ pub struct Provider {
 
 impl Default for Provider {
     fn default() -> Self {
-        Self { references: References::new(), wakeups: SpinLock::new(Vec::new()) }
+        Self {
+            references: References::new(),
+            wakeups: SpinLock::new(Vec::new()),
+        }
     }
 }
 
@@ -50,7 +53,17 @@ impl Provider {
 
 impl Template for ConsoleV1 {
     fn template(interface: Interface) -> Self {
-        Self { interface, acquire, release, can_read, read, can_write, write, wakeup_add, wakeup_remove }
+        Self {
+            interface,
+            acquire,
+            release,
+            can_read,
+            read,
+            can_write,
+            write,
+            wakeup_add,
+            wakeup_remove,
+        }
     }
 }
 
@@ -122,7 +135,11 @@ unsafe extern "system" fn read(interface: *mut Interface, data: *mut c_char, len
     unsafe { notify(interface, moved) }
 }
 
-unsafe extern "system" fn write(interface: *mut Interface, data: *const c_char, length: u32) -> u32 {
+unsafe extern "system" fn write(
+    interface: *mut Interface,
+    data: *const c_char,
+    length: u32,
+) -> u32 {
     // SAFETY: the consumer passes that many bytes.
     let bytes = unsafe { core::slice::from_raw_parts(data.cast::<u8>(), length as usize) };
     // SAFETY: called through a table of ours.
@@ -155,7 +172,9 @@ unsafe extern "system" fn wakeup_remove(interface: *mut Interface, handle: *mut 
     // SAFETY: called through a table of ours.
     let providers: &Providers = unsafe { providers(interface) };
     let mut wakeups = providers.console.wakeups.lock();
-    let found = wakeups.iter().position(|entry| core::ptr::from_ref(entry.as_ref()) == handle.cast_const().cast());
+    let found = wakeups
+        .iter()
+        .position(|entry| core::ptr::from_ref(entry.as_ref()) == handle.cast_const().cast());
     let gone = found.map(|index| wakeups.remove(index));
     drop(wakeups);
     if gone.is_none() {

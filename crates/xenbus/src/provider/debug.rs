@@ -117,7 +117,11 @@ unsafe extern "system" fn register(
     // SAFETY: the consumer passes a NUL-terminated string.
     let prefix = unsafe { CStr::from_ptr(prefix) };
     let prefix = FormatBuffer::format(format_args!("{}", Ascii(prefix.to_bytes())));
-    let Ok(entry) = try_box(Entry { prefix, function, argument }) else {
+    let Ok(entry) = try_box(Entry {
+        prefix,
+        function,
+        argument,
+    }) else {
         return Status::NO_MEMORY.0;
     };
     let mut entries = providers.debug.entries.lock();
@@ -140,7 +144,9 @@ unsafe extern "system" fn deregister(interface: *mut Interface, handle: *mut Cal
     // SAFETY: called through a table of ours.
     let providers: &Providers = unsafe { providers(interface) };
     let mut entries = providers.debug.entries.lock();
-    let found = entries.iter().position(|entry| core::ptr::from_ref(entry.as_ref()) == handle.cast_const().cast());
+    let found = entries
+        .iter()
+        .position(|entry| core::ptr::from_ref(entry.as_ref()) == handle.cast_const().cast());
     let gone = found.map(|index| entries.remove(index));
     drop(entries);
     if gone.is_none() {
@@ -166,7 +172,11 @@ pub unsafe extern "system" fn printf_va(
         // SAFETY: Printf is called inside a callback: the entry that runs stays while it does.
         unsafe { entry.as_ref() }.prefix.as_str()
     });
-    for line in text.bytes().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    for line in text
+        .bytes()
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
         wdm::info!("{}|{}", prefix.unwrap_or("?"), Ascii(line));
     }
 }

@@ -13,8 +13,8 @@ use xen_guest::XenError;
 use xen_guest::evtchn::{ChannelId, OpenChannel, reached};
 use xen_guest::hypercall::{EventChannelOps, SchedOps};
 use xenbus_interface::evtchn::{
-    Channel, EvtchnV5, EvtchnV6, EvtchnV7, EvtchnV8, EvtchnV9, Function, Open, TYPE_FIXED, TYPE_INTER_DOMAIN,
-    TYPE_UNBOUND, TYPE_VIRQ,
+    Channel, EvtchnV5, EvtchnV6, EvtchnV7, EvtchnV8, EvtchnV9, Function, Open, TYPE_FIXED,
+    TYPE_INTER_DOMAIN, TYPE_UNBOUND, TYPE_VIRQ,
 };
 use xenbus_interface::{Boolean, Interface, NtStatus};
 
@@ -49,7 +49,8 @@ pub struct Provider {
 }
 
 /// `Open` with the trailing arguments as the words that the x64 convention makes of them.
-type OpenWords = unsafe extern "C" fn(*mut Interface, u32, Function, *mut c_void, u64, u64, u64) -> *mut Channel;
+type OpenWords =
+    unsafe extern "C" fn(*mut Interface, u32, Function, *mut c_void, u64, u64, u64) -> *mut Channel;
 
 // SAFETY: on x64 a variadic function is called like one with as many integer parameters; the callee reads only the
 // words that its type's callers passed.
@@ -114,7 +115,9 @@ unsafe extern "C" fn open(
     c: u64,
 ) -> *mut Channel {
     // SAFETY: called through a table of ours.
-    let Some(running) = (unsafe { running(interface) }) else { return core::ptr::null_mut() };
+    let Some(running) = (unsafe { running(interface) }) else {
+        return core::ptr::null_mut();
+    };
     // SAFETY: called through a table of ours.
     let version = unsafe { (*interface).version };
     match open_port(running, version, kind, [a, b, c]) {
@@ -135,25 +138,59 @@ struct Opened {
 }
 
 /// Makes or takes the port. An integer narrower than a word has garbage above it.
-fn open_port(running: &Running, version: u16, kind: u32, [a, b, c]: [u64; 3]) -> Result<Opened, XenError> {
+fn open_port(
+    running: &Running,
+    version: u16,
+    kind: u32,
+    [a, b, c]: [u64; 3],
+) -> Result<Opened, XenError> {
     let first = running.vcpu(0).unwrap_or(0);
-    let opened = |port, auto_mask: u64| Opened { port, auto_mask: auto_mask as u8 != 0, owns_port: true, vcpu: first };
+    let opened = |port, auto_mask: u64| Opened {
+        port,
+        auto_mask: auto_mask as u8 != 0,
+        owns_port: true,
+        vcpu: first,
+    };
     match kind {
-        TYPE_FIXED => Ok(Opened { owns_port: false, ..opened(a as u32, b) }),
+        TYPE_FIXED => Ok(Opened {
+            owns_port: false,
+            ..opened(a as u32, b)
+        }),
         TYPE_UNBOUND => Ok(opened(running.xen().alloc_unbound(DomId(a as u16))?, b)),
-        TYPE_INTER_DOMAIN => Ok(opened(running.xen().bind_interdomain(DomId(a as u16), b as u32)?, c)),
+        TYPE_INTER_DOMAIN => Ok(opened(
+            running.xen().bind_interdomain(DomId(a as u16), b as u32)?,
+            c,
+        )),
         TYPE_VIRQ => {
-            let processor = if version >= VIRQ_HAS_PROCESSOR { wdm::cpu::index_of(b as u16, c as u8) } else { Some(0) };
+            let processor = if version >= VIRQ_HAS_PROCESSOR {
+                wdm::cpu::index_of(b as u16, c as u8)
+            } else {
+                Some(0)
+            };
             let vcpu = processor
                 .and_then(|index| running.event_vcpu(index))
-                .ok_or(XenError::OutOfRange { what: "processor", value: b })?;
-            Ok(Opened { vcpu, ..opened(running.xen().bind_virq(a as u32, vcpu)?, 0) })
+                .ok_or(XenError::OutOfRange {
+                    what: "processor",
+                    value: b,
+                })?;
+            Ok(Opened {
+                vcpu,
+                ..opened(running.xen().bind_virq(a as u32, vcpu)?, 0)
+            })
         }
-        _ => Err(XenError::OutOfRange { what: "channel type", value: kind.into() }),
+        _ => Err(XenError::OutOfRange {
+            what: "channel type",
+            value: kind.into(),
+        }),
     }
 }
 
-fn enter(running: &Running, opened: Opened, function: Function, argument: *mut c_void) -> *mut Channel {
+fn enter(
+    running: &Running,
+    opened: Opened,
+    function: Function,
+    argument: *mut c_void,
+) -> *mut Channel {
     let channel = OpenChannel {
         port: opened.port,
         auto_mask: opened.auto_mask,
@@ -166,7 +203,9 @@ fn enter(running: &Running, opened: Opened, function: Function, argument: *mut c
         Ok(id) => to_channel(id),
         Err(error) => {
             wdm::error!("port {}: {error}", opened.port);
-            if opened.owns_port && let Err(error) = running.xen().close(opened.port) {
+            if opened.owns_port
+                && let Err(error) = running.xen().close(opened.port)
+            {
                 wdm::error!("port {}: {error}", opened.port);
             }
             core::ptr::null_mut()
@@ -174,12 +213,23 @@ fn enter(running: &Running, opened: Opened, function: Function, argument: *mut c
     }
 }
 
-unsafe extern "system" fn bind(interface: *mut Interface, channel: *mut Channel, group: u16, number: u8) -> NtStatus {
+unsafe extern "system" fn bind(
+    interface: *mut Interface,
+    channel: *mut Channel,
+    group: u16,
+    number: u8,
+) -> NtStatus {
     // SAFETY: called through a table of ours.
-    let Some(running) = (unsafe { running(interface) }) else { return Status::DEVICE_NOT_READY.0 };
+    let Some(running) = (unsafe { running(interface) }) else {
+        return Status::DEVICE_NOT_READY.0;
+    };
     let id = from_channel(channel);
-    let Some(index) = wdm::cpu::index_of(group, number) else { return Status::INVALID_PARAMETER.0 };
-    let Some(vcpu) = running.event_vcpu(index) else { return Status::NOT_SUPPORTED.0 };
+    let Some(index) = wdm::cpu::index_of(group, number) else {
+        return Status::INVALID_PARAMETER.0;
+    };
+    let Some(vcpu) = running.event_vcpu(index) else {
+        return Status::NOT_SUPPORTED.0;
+    };
     let (Some(port), Some(now)) = (running.channels().port(id), running.channels().vcpu(id)) else {
         return Status::INVALID_PARAMETER.0;
     };
@@ -199,7 +249,11 @@ unsafe extern "system" fn bind(interface: *mut Interface, channel: *mut Channel,
 }
 
 /// Up to version 7: nobody hears that an event waits, so Xen raises it.
-unsafe extern "system" fn unmask_v4(interface: *mut Interface, channel: *mut Channel, in_callback: Boolean) {
+unsafe extern "system" fn unmask_v4(
+    interface: *mut Interface,
+    channel: *mut Channel,
+    in_callback: Boolean,
+) {
     // SAFETY: the same arguments.
     unsafe { unmask(interface, channel, in_callback, 1) };
 }
@@ -211,9 +265,14 @@ unsafe extern "system" fn unmask(
     force: Boolean,
 ) -> Boolean {
     // SAFETY: called through a table of ours.
-    let Some(running) = (unsafe { running(interface) }) else { return 0 };
+    let Some(running) = (unsafe { running(interface) }) else {
+        return 0;
+    };
     let id = from_channel(channel);
-    let (Some(port), Some(vcpu)) = (running.channels().port(id), running.channels().vcpu(id)) else { return 0 };
+    let (Some(port), Some(vcpu)) = (running.channels().port(id), running.channels().vcpu(id))
+    else {
+        return 0;
+    };
     if running.abi().try_unmask(port) {
         return 0;
     }
@@ -230,8 +289,12 @@ unsafe extern "system" fn unmask(
 
 unsafe extern "system" fn send(interface: *mut Interface, channel: *mut Channel) {
     // SAFETY: called through a table of ours.
-    let Some(running) = (unsafe { running(interface) }) else { return };
-    let Some(port) = running.channels().port(from_channel(channel)) else { return };
+    let Some(running) = (unsafe { running(interface) }) else {
+        return;
+    };
+    let Some(port) = running.channels().port(from_channel(channel)) else {
+        return;
+    };
     if let Err(error) = running.xen().send(port) {
         wdm::warn!("port {port}: {error}");
     }
@@ -239,7 +302,9 @@ unsafe extern "system" fn send(interface: *mut Interface, channel: *mut Channel)
 
 unsafe extern "system" fn trigger(interface: *mut Interface, channel: *mut Channel) {
     // SAFETY: called through a table of ours.
-    let Some(running) = (unsafe { running(interface) }) else { return };
+    let Some(running) = (unsafe { running(interface) }) else {
+        return;
+    };
     if let Some(port) = running.channels().port(from_channel(channel)) {
         running.abi().pend(port);
         running.raise(port);
@@ -249,10 +314,16 @@ unsafe extern "system" fn trigger(interface: *mut Interface, channel: *mut Chann
 unsafe extern "system" fn get_count(interface: *mut Interface, channel: *mut Channel) -> u32 {
     // SAFETY: called through a table of ours.
     let running = unsafe { running(interface) };
-    running.and_then(|running| running.channels().count(from_channel(channel))).unwrap_or(0)
+    running
+        .and_then(|running| running.channels().count(from_channel(channel)))
+        .unwrap_or(0)
 }
 
-unsafe extern "system" fn wait_v5(interface: *mut Interface, channel: *mut Channel, timeout: *mut i64) -> NtStatus {
+unsafe extern "system" fn wait_v5(
+    interface: *mut Interface,
+    channel: *mut Channel,
+    timeout: *mut i64,
+) -> NtStatus {
     // SAFETY: the same arguments.
     let next = unsafe { get_count(interface, channel) }.wrapping_add(1);
     // SAFETY: the same arguments.
@@ -266,7 +337,9 @@ unsafe extern "system" fn wait(
     timeout: *mut i64,
 ) -> NtStatus {
     // SAFETY: called through a table of ours.
-    let Some(running) = (unsafe { running(interface) }) else { return Status::DEVICE_NOT_READY.0 };
+    let Some(running) = (unsafe { running(interface) }) else {
+        return Status::DEVICE_NOT_READY.0;
+    };
     let limit = if timeout.is_null() {
         None
     } else {
@@ -290,7 +363,9 @@ fn wait_for(running: &Running, id: ChannelId, count: u32, limit: Option<u64>) ->
     let start = time::interrupt_time();
     let mut next_line = PATIENCE;
     loop {
-        let Some(now) = running.channels().count(id) else { return Status::INVALID_PARAMETER.0 };
+        let Some(now) = running.channels().count(id) else {
+            return Status::INVALID_PARAMETER.0;
+        };
         if reached(now, count) {
             return 0;
         }
@@ -310,7 +385,9 @@ fn wait_for(running: &Running, id: ChannelId, count: u32, limit: Option<u64>) ->
 unsafe extern "system" fn get_port(interface: *mut Interface, channel: *mut Channel) -> u32 {
     // SAFETY: called through a table of ours.
     let running = unsafe { running(interface) };
-    running.and_then(|running| running.channels().port(from_channel(channel))).unwrap_or(0)
+    running
+        .and_then(|running| running.channels().port(from_channel(channel)))
+        .unwrap_or(0)
 }
 
 unsafe extern "system" fn close(interface: *mut Interface, channel: *mut Channel) {
@@ -324,7 +401,9 @@ unsafe extern "system" fn close(interface: *mut Interface, channel: *mut Channel
 pub fn close_channel(running: &Running, id: ChannelId) {
     let channels = running.channels();
     let owns_port = channels.owns_port(id) == Some(true);
-    let Some(port) = channels.close(id) else { return };
+    let Some(port) = channels.close(id) else {
+        return;
+    };
     running.abi().mask(port);
     if owns_port && let Err(error) = running.xen().close(port) {
         wdm::error!("port {port}: {error}");

@@ -21,7 +21,11 @@ use super::running::Running;
 use super::table::{Offer, References, Template, providers};
 
 /// What the bus offers.
-pub const OFFERS: [Offer; 3] = [Offer::of::<GnttabV2>(), Offer::of::<GnttabV3>(), Offer::of::<GnttabV4>()];
+pub const OFFERS: [Offer; 3] = [
+    Offer::of::<GnttabV2>(),
+    Offer::of::<GnttabV3>(),
+    Offer::of::<GnttabV4>(),
+];
 
 /// How often a revocation is tried while the peer still maps the page.
 const REVOKE_TRIES: u32 = 100;
@@ -115,7 +119,9 @@ fn status(error: &GrantError) -> NtStatus {
     match error {
         GrantError::Full { .. } | GrantError::Xen(_) => Status::INSUFFICIENT_RESOURCES,
         GrantError::InUse { .. } => Status::DEVICE_BUSY,
-        GrantError::Frame { .. } | GrantError::Domain(_) | GrantError::State { .. } => Status::INVALID_PARAMETER,
+        GrantError::Frame { .. } | GrantError::Domain(_) | GrantError::State { .. } => {
+            Status::INVALID_PARAMETER
+        }
     }
     .0
 }
@@ -151,7 +157,18 @@ unsafe extern "system" fn create_cache_v1(
     cache: *mut *mut Cache,
 ) -> NtStatus {
     // SAFETY: the same arguments, without a cap.
-    unsafe { create_cache(interface, name, reservation, 0, acquire_lock, release_lock, argument, cache) }
+    unsafe {
+        create_cache(
+            interface,
+            name,
+            reservation,
+            0,
+            acquire_lock,
+            release_lock,
+            argument,
+            cache,
+        )
+    }
 }
 
 unsafe extern "system" fn create_cache(
@@ -165,12 +182,17 @@ unsafe extern "system" fn create_cache(
     cache: *mut *mut Cache,
 ) -> NtStatus {
     // SAFETY: called through a table of ours.
-    let Some(running) = (unsafe { providers(interface) }).running() else { return Status::DEVICE_NOT_READY.0 };
+    let Some(running) = (unsafe { providers(interface) }).running() else {
+        return Status::DEVICE_NOT_READY.0;
+    };
     let mut account_name = [0; 32];
     if !name.is_null() {
         // SAFETY: the consumer passes a C string.
         let bytes = unsafe { CStr::from_ptr(name) }.to_bytes();
-        account_name.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        account_name
+            .iter_mut()
+            .zip(bytes)
+            .for_each(|(to, from)| *to = *from);
     }
     match Account::new(running, account_name, reservation.min(MAX_RESERVATION), cap) {
         Ok(account) => {
@@ -183,9 +205,16 @@ unsafe extern "system" fn create_cache(
 }
 
 impl Account {
-    fn new(running: &Running, name: [u8; 32], reservation: u32, cap: u32) -> Result<Box<Self>, NtStatus> {
+    fn new(
+        running: &Running,
+        name: [u8; 32],
+        reservation: u32,
+        cap: u32,
+    ) -> Result<Box<Self>, NtStatus> {
         let mut ready = Vec::new();
-        ready.try_reserve_exact(reservation as usize).map_err(|_| Status::INSUFFICIENT_RESOURCES.0)?;
+        ready
+            .try_reserve_exact(reservation as usize)
+            .map_err(|_| Status::INSUFFICIENT_RESOURCES.0)?;
         let state = SpinLock::new(AccountState { ready, granted: 0 });
         let account = wdm::alloc::try_box(Self { name, cap, state }).map_err(|status| status.0)?;
         for _ in 0..reservation {
@@ -201,14 +230,26 @@ impl Account {
     }
 
     fn name(&self) -> &str {
-        let end = self.name.iter().position(|byte| *byte == 0).unwrap_or(self.name.len());
+        let end = self
+            .name
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(self.name.len());
         core::str::from_utf8(self.name.get(..end).unwrap_or_default()).unwrap_or("?")
     }
 
-    fn permit(&self, running: &Running, domain: DomId, pfn: u64, readonly: bool) -> Result<Reference, GrantError> {
+    fn permit(
+        &self,
+        running: &Running,
+        domain: DomId,
+        pfn: u64,
+        readonly: bool,
+    ) -> Result<Reference, GrantError> {
         let mut state = self.state.lock();
         if self.cap != 0 && state.granted >= self.cap {
-            return Err(GrantError::Full { references: self.cap });
+            return Err(GrantError::Full {
+                references: self.cap,
+            });
         }
         let reference = match state.ready.pop() {
             Some(reference) => reference,
@@ -233,7 +274,12 @@ impl Account {
         self.revoked(running, reference, last)
     }
 
-    fn revoked(&self, running: &Running, reference: Reference, result: Result<(), GrantError>) -> Result<(), GrantError> {
+    fn revoked(
+        &self,
+        running: &Running,
+        reference: Reference,
+        result: Result<(), GrantError>,
+    ) -> Result<(), GrantError> {
         if result.is_ok() {
             let mut state = self.state.lock();
             state.granted = state.granted.saturating_sub(1);
@@ -281,7 +327,9 @@ unsafe extern "system" fn permit_foreign_access(
     entry: *mut *mut Entry,
 ) -> NtStatus {
     // SAFETY: called through a table of ours.
-    let Some(running) = (unsafe { providers(interface) }).running() else { return Status::DEVICE_NOT_READY.0 };
+    let Some(running) = (unsafe { providers(interface) }).running() else {
+        return Status::DEVICE_NOT_READY.0;
+    };
     // SAFETY: the consumer passes a cache of its own.
     let account = unsafe { account(cache) };
     match account.permit(running, DomId(domain), pfn as u64, read_only != 0) {
@@ -306,7 +354,9 @@ unsafe extern "system" fn revoke_foreign_access(
     entry: *mut Entry,
 ) -> NtStatus {
     // SAFETY: called through a table of ours.
-    let Some(running) = (unsafe { providers(interface) }).running() else { return Status::DEVICE_NOT_READY.0 };
+    let Some(running) = (unsafe { providers(interface) }).running() else {
+        return Status::DEVICE_NOT_READY.0;
+    };
     // SAFETY: the consumer passes a cache of its own.
     let account = unsafe { account(cache) };
     match account.revoke(running, from_entry(entry)) {
@@ -329,8 +379,12 @@ unsafe extern "system" fn query_reference(
     read_only: *mut Boolean,
 ) -> NtStatus {
     // SAFETY: called through a table of ours.
-    let Some(running) = (unsafe { providers(interface) }).running() else { return Status::DEVICE_NOT_READY.0 };
-    let Some(grant) = running.grants().query(reference) else { return Status::INVALID_PARAMETER.0 };
+    let Some(running) = (unsafe { providers(interface) }).running() else {
+        return Status::DEVICE_NOT_READY.0;
+    };
+    let Some(grant) = running.grants().query(reference) else {
+        return Status::INVALID_PARAMETER.0;
+    };
     if !pfn.is_null() {
         // SAFETY: not null: the consumer passes a place for the frame.
         unsafe { pfn.write(grant.gfn as Pfn) };
@@ -362,7 +416,9 @@ unsafe extern "system" fn map_foreign_pages(
 ) -> NtStatus {
     // SAFETY: called through a table of ours.
     let providers = unsafe { providers(interface) };
-    let Some(running) = providers.running() else { return Status::DEVICE_NOT_READY.0 };
+    let Some(running) = providers.running() else {
+        return Status::DEVICE_NOT_READY.0;
+    };
     if number_pages == 0 || number_pages > MAX_FOREIGN_PAGES {
         return Status::INVALID_PARAMETER.0;
     }
@@ -386,9 +442,16 @@ unsafe extern "system" fn map_foreign_pages(
     }
 }
 
-fn map(running: &Running, domain: DomId, references: &[u32], readonly: bool) -> wdm::status::Result<Foreign> {
+fn map(
+    running: &Running,
+    domain: DomId,
+    references: &[u32],
+    readonly: bool,
+) -> wdm::status::Result<Foreign> {
     let mut handles = Vec::new();
-    handles.try_reserve_exact(references.len()).map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
+    handles
+        .try_reserve_exact(references.len())
+        .map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
     let hole = Hole::contiguous(*running.xen(), references.len())?;
     let mut foreign = Foreign { hole, handles };
     for (index, reference) in references.iter().enumerate() {
@@ -426,10 +489,15 @@ fn unmap(running: &Running, foreign: Foreign) -> NtStatus {
 unsafe extern "system" fn unmap_foreign_pages(interface: *mut Interface, address: i64) -> NtStatus {
     // SAFETY: called through a table of ours.
     let providers = unsafe { providers(interface) };
-    let Some(running) = providers.running() else { return Status::DEVICE_NOT_READY.0 };
+    let Some(running) = providers.running() else {
+        return Status::DEVICE_NOT_READY.0;
+    };
     let gfn = address as u64 >> 12;
     let mut list = providers.gnttab.foreign.lock();
-    let Some(index) = list.iter().position(|foreign| foreign.hole.gfn(0) == Some(gfn)) else {
+    let Some(index) = list
+        .iter()
+        .position(|foreign| foreign.hole.gfn(0) == Some(gfn))
+    else {
         return Status::INVALID_PARAMETER.0;
     };
     let foreign = list.swap_remove(index);

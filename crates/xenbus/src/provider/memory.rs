@@ -5,8 +5,8 @@ use core::ptr::NonNull;
 
 use rust_alloc::vec::Vec;
 use wdk_sys::ntddk::{
-    MmAllocateContiguousMemorySpecifyCache, MmFreeContiguousMemory, MmGetPhysicalAddress, MmMapIoSpaceEx,
-    MmUnmapIoSpace,
+    MmAllocateContiguousMemorySpecifyCache, MmFreeContiguousMemory, MmGetPhysicalAddress,
+    MmMapIoSpaceEx, MmUnmapIoSpace,
 };
 use wdk_sys::{PAGE_READWRITE, PHYSICAL_ADDRESS};
 use wdm::pages::{PAGE_SIZE, Pages};
@@ -27,17 +27,27 @@ pub struct Contiguous {
 impl Contiguous {
     /// `count` pages. IRQL <= DISPATCH_LEVEL.
     fn new(count: usize) -> Result<Self> {
-        let bytes = count.checked_mul(PAGE_SIZE).ok_or(Status::INVALID_PARAMETER)?;
-        let (low, high) = (PHYSICAL_ADDRESS { QuadPart: 0 }, PHYSICAL_ADDRESS { QuadPart: i64::MAX });
+        let bytes = count
+            .checked_mul(PAGE_SIZE)
+            .ok_or(Status::INVALID_PARAMETER)?;
+        let (low, high) = (
+            PHYSICAL_ADDRESS { QuadPart: 0 },
+            PHYSICAL_ADDRESS { QuadPart: i64::MAX },
+        );
         let cached = wdk_sys::_MEMORY_CACHING_TYPE::MmCached;
         // SAFETY: no pointers are passed.
-        let memory = unsafe { MmAllocateContiguousMemorySpecifyCache(bytes as u64, low, high, low, cached) };
+        let memory =
+            unsafe { MmAllocateContiguousMemorySpecifyCache(bytes as u64, low, high, low, cached) };
         let address = NonNull::new(memory.cast::<u8>()).ok_or(Status::INSUFFICIENT_RESOURCES)?;
         // SAFETY: memory that was just allocated.
         let physical = unsafe { MmGetPhysicalAddress(memory) };
         // SAFETY: the union's one meaning on x64.
         let gfn = unsafe { physical.QuadPart } as u64 >> PAGE_SHIFT;
-        Ok(Self { address, count, gfn })
+        Ok(Self {
+            address,
+            count,
+            gfn,
+        })
     }
 }
 
@@ -93,7 +103,12 @@ impl Hole {
             }
         };
         let whole = done == gfns.len();
-        let mut hole = Self { xen, backing: Some(backing), gfns, placed };
+        let mut hole = Self {
+            xen,
+            backing: Some(backing),
+            gfns,
+            placed,
+        };
         if !whole {
             hole.gfns.truncate(done);
             hole.placed.truncate(done);
@@ -108,8 +123,16 @@ impl Hole {
     }
 
     /// Places Xen's page `source` of `space` at page `index`; again is fine. IRQL <= DISPATCH_LEVEL.
-    pub fn place(&mut self, index: usize, space: u32, source: u64) -> core::result::Result<(), XenError> {
-        let out_of_range = XenError::OutOfRange { what: "page of a hole", value: index as u64 };
+    pub fn place(
+        &mut self,
+        index: usize,
+        space: u32,
+        source: u64,
+    ) -> core::result::Result<(), XenError> {
+        let out_of_range = XenError::OutOfRange {
+            what: "page of a hole",
+            value: index as u64,
+        };
         let gfn = self.gfn(index).ok_or(out_of_range)?;
         self.xen.add_to_physmap(space, source, gfn)?;
         if let Some(placed) = self.placed.get_mut(index) {
@@ -148,9 +171,15 @@ impl Hole {
             }
         }
         let count = self.gfns.len();
-        let filled = if count == 0 { Ok(0) } else { self.xen.populate_physmap(&mut self.gfns) };
+        let filled = if count == 0 {
+            Ok(0)
+        } else {
+            self.xen.populate_physmap(&mut self.gfns)
+        };
         if filled != Ok(count) {
-            wdm::error!("{count} frames stay empty and are lost until the restart ({filled:?} were filled)");
+            wdm::error!(
+                "{count} frames stay empty and are lost until the restart ({filled:?} were filled)"
+            );
             core::mem::forget(self.backing.take());
         }
         self.gfns.clear();
@@ -166,7 +195,8 @@ impl Drop for Hole {
 
 fn collect<T>(items: impl Iterator<Item = T>, count: usize) -> Result<Vec<T>> {
     let mut list = Vec::new();
-    list.try_reserve_exact(count).map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
+    list.try_reserve_exact(count)
+        .map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
     list.extend(items.take(count));
     Ok(list)
 }
@@ -184,10 +214,14 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     /// Maps a frame. IRQL <= DISPATCH_LEVEL.
     pub fn new(gfn: u64) -> Result<Self> {
-        let physical = PHYSICAL_ADDRESS { QuadPart: (gfn << PAGE_SHIFT) as i64 };
+        let physical = PHYSICAL_ADDRESS {
+            QuadPart: (gfn << PAGE_SHIFT) as i64,
+        };
         // SAFETY: the frame is one that the toolstack put there for this guest's driver.
         let address = unsafe { MmMapIoSpaceEx(physical, PAGE_SIZE as u64, PAGE_READWRITE) };
-        NonNull::new(address).map(|address| Self { address }).ok_or(Status::INSUFFICIENT_RESOURCES)
+        NonNull::new(address)
+            .map(|address| Self { address })
+            .ok_or(Status::INSUFFICIENT_RESOURCES)
     }
 
     /// The page as what it holds.

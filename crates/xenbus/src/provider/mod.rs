@@ -99,7 +99,9 @@ impl Providers {
         self.discard()?;
         let running = Running::new(&self.config)?;
         self.running.store(Box::into_raw(running), SeqCst);
-        let Some(running) = self.running() else { return Err(Status::INTERNAL_ERROR) };
+        let Some(running) = self.running() else {
+            return Err(Status::INTERNAL_ERROR);
+        };
         if let Err(status) = running.connect(self, &self.config, info) {
             self.stop();
             return Err(status);
@@ -114,7 +116,10 @@ impl Providers {
         self.up.store(false, SeqCst);
         for (name, references) in self.references() {
             if references.count() != 0 {
-                wdm::error!("{name} is still in use by {} children's calls to Acquire", references.count());
+                wdm::error!(
+                    "{name} is still in use by {} children's calls to Acquire",
+                    references.count()
+                );
             }
         }
         if let Some(running) = self.running() {
@@ -124,7 +129,12 @@ impl Providers {
 
     /// Frees what the last run left. Who still holds an interface would look at it.
     fn discard(&self) -> Result {
-        if self.up.load(SeqCst) || self.references().iter().any(|(_, references)| references.count() != 0) {
+        if self.up.load(SeqCst)
+            || self
+                .references()
+                .iter()
+                .any(|(_, references)| references.count() != 0)
+        {
             return Err(Status::DEVICE_BUSY);
         }
         let old = self.running.swap(core::ptr::null_mut(), SeqCst);
@@ -172,7 +182,8 @@ impl Providers {
 
     /// An interrupt came: the line's (`processor` 0), or a processor's own. True: there were events. DIRQL.
     pub fn interrupt(&self, processor: u32) -> bool {
-        self.running().is_some_and(|running| running.service(processor))
+        self.running()
+            .is_some_and(|running| running.service(processor))
     }
 
     /// Runs the children's DEBUG functions. IRQL <= DISPATCH_LEVEL.
@@ -188,7 +199,13 @@ impl Providers {
     ///
     /// # Safety
     /// `table` has room for `size` bytes, and this object outlives its use.
-    pub unsafe fn query(&self, guid: &Guid, version: u16, size: u16, table: *mut c_void) -> NtStatus {
+    pub unsafe fn query(
+        &self,
+        guid: &Guid,
+        version: u16,
+        size: u16,
+        table: *mut c_void,
+    ) -> NtStatus {
         let context = core::ptr::from_ref(self).cast_mut().cast::<c_void>();
         let answer = OFFERS.iter().find_map(|offers| {
             // SAFETY: the caller's promise.
@@ -199,7 +216,9 @@ impl Providers {
 
     /// Whether an interface is answered in a version. Any IRQL.
     pub fn serves(&self, guid: &Guid, version: u16) -> bool {
-        OFFERS.iter().any(|offers| offers.iter().any(|offer| offer.is(guid, version)))
+        OFFERS
+            .iter()
+            .any(|offers| offers.iter().any(|offer| offer.is(guid, version)))
     }
 }
 

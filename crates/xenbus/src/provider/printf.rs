@@ -103,13 +103,20 @@ impl<const N: usize> Text<N> {
     pub unsafe fn print(template: *const c_char, arguments: *const c_void) -> Self {
         // SAFETY: the caller's promise.
         let template = unsafe { CStr::from_ptr(template) };
-        let mut text = Self { bytes: [0; N], length: 0 };
-        format(template.to_bytes(), &mut VaList(arguments.cast()), &mut |byte| {
-            if let Some(place) = text.bytes.get_mut(text.length) {
-                *place = byte;
-            }
-            text.length = text.length.saturating_add(1);
-        });
+        let mut text = Self {
+            bytes: [0; N],
+            length: 0,
+        };
+        format(
+            template.to_bytes(),
+            &mut VaList(arguments.cast()),
+            &mut |byte| {
+                if let Some(place) = text.bytes.get_mut(text.length) {
+                    *place = byte;
+                }
+                text.length = text.length.saturating_add(1);
+            },
+        );
         text
     }
 

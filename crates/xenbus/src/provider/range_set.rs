@@ -27,7 +27,16 @@ struct Set(SpinLock<Numbers>);
 
 impl Template for RangeSetV1 {
     fn template(interface: Interface) -> Self {
-        Self { interface, acquire, release, create, put, pop, get, destroy }
+        Self {
+            interface,
+            acquire,
+            release,
+            create,
+            put,
+            pop,
+            get,
+            destroy,
+        }
     }
 }
 

@@ -15,14 +15,16 @@ use wdm::status::{Result, Status};
 use wdm::sync::{SpinGuard, SpinLock};
 use xen_abi::grant_table::{RESERVED_CONSOLE, RESERVED_XENSTORE};
 use xen_abi::hvm::{
-    PARAM_CALLBACK_IRQ, PARAM_CONSOLE_EVTCHN, PARAM_CONSOLE_PFN, PARAM_STORE_EVTCHN, PARAM_STORE_PFN,
+    PARAM_CALLBACK_IRQ, PARAM_CONSOLE_EVTCHN, PARAM_CONSOLE_PFN, PARAM_STORE_EVTCHN,
+    PARAM_STORE_PFN,
 };
 use xen_abi::memory::{SPACE_GRANT_TABLE, SPACE_SHARED_INFO};
 use xen_abi::shared_info::{SharedInfo, VcpuInfo};
 use xen_guest::console::ConsoleRing;
 use xen_guest::cpuid::{NativeCpu, Xen};
 use xen_guest::evtchn::{
-    ChannelId, Channels, EventAbi, EventPage, Fifo, OpenChannel, TwoLevel, VcpuBlock, reset_channels,
+    ChannelId, Channels, EventAbi, EventPage, Fifo, OpenChannel, TwoLevel, VcpuBlock,
+    reset_channels,
 };
 use xen_guest::gnttab::{FrameMapper, GrantError, GrantFrame, GrantTable, Reference};
 use xen_guest::hypercall::{EventChannelOps, GrantTableOps, Guest, HvmOps, Native, VersionOps};
@@ -159,10 +161,15 @@ fn enter(config: &Config) -> Result<(Xen, Guest<Native>)> {
 fn processors(xen: &Xen) -> Result<Vec<Processor>> {
     let count = cpu::count();
     let mut processors = Vec::new();
-    processors.try_reserve_exact(count as usize).map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
+    processors
+        .try_reserve_exact(count as usize)
+        .map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
     for index in 0..count {
         let vcpu = cpu::run_on(index, || xen.vcpu_id(&NativeCpu))?.unwrap_or(index);
-        processors.push(Processor { vcpu, vector: AtomicBool::new(false) });
+        processors.push(Processor {
+            vcpu,
+            vector: AtomicBool::new(false),
+        });
     }
     Ok(processors)
 }
@@ -182,9 +189,15 @@ fn fifo(xen: &Guest<Native>, processors: &[Processor]) -> Option<(Fifo, Pages)> 
     for (index, processor) in processors.iter().enumerate() {
         let (address, gfn) = page(Fifo::PAGES + index)?;
         // SAFETY: as above.
-        blocks.push(VcpuBlock { vcpu: processor.vcpu, block: unsafe { Shared::new(address.cast()) }, gfn });
+        blocks.push(VcpuBlock {
+            vcpu: processor.vcpu,
+            block: unsafe { Shared::new(address.cast()) },
+            gfn,
+        });
     }
-    let [Some(a), Some(b), Some(c), Some(d)] = events else { return None };
+    let [Some(a), Some(b), Some(c), Some(d)] = events else {
+        return None;
+    };
     let fifo = Fifo::new([a, b, c, d], &blocks).ok()?;
     match fifo.start(xen) {
         Ok(()) => Some((fifo, pages)),
@@ -211,7 +224,10 @@ impl FrameMapper for Mapper<'_> {
         let page = index as usize;
         self.0.place(page, SPACE_GRANT_TABLE, index.into())?;
         // SAFETY: a grant frame was placed there; the hole lives as long as the table, in `Running`.
-        unsafe { self.0.shared(page) }.ok_or(XenError::OutOfRange { what: "grant frame", value: index.into() })
+        unsafe { self.0.shared(page) }.ok_or(XenError::OutOfRange {
+            what: "grant frame",
+            value: index.into(),
+        })
     }
 }
 
@@ -220,25 +236,35 @@ impl Running {
     pub fn new(config: &Config) -> Result<Box<Self>> {
         let (found, xen) = enter(config)?;
         wdm::info!("Xen {}.{}, {:?}", found.major, found.minor, xen.raw().way());
-        xen.xen_version().map_err(|error| failed("the first hypercall", &error))?;
+        xen.xen_version()
+            .map_err(|error| failed("the first hypercall", &error))?;
         let processors = processors(&found)?;
 
         let mut info_hole = Hole::new(xen, 1)?;
-        info_hole.place(0, SPACE_SHARED_INFO, 0).map_err(|error| failed("shared info", &error))?;
+        info_hole
+            .place(0, SPACE_SHARED_INFO, 0)
+            .map_err(|error| failed("shared info", &error))?;
         // SAFETY: the shared info page was placed there; the hole lives in `Running`.
-        let page: Shared<SharedInfo> = unsafe { info_hole.shared(0) }.ok_or(Status::INTERNAL_ERROR)?;
+        let page: Shared<SharedInfo> =
+            unsafe { info_hole.shared(0) }.ok_or(Status::INTERNAL_ERROR)?;
         shared_info::mask_all(&page);
 
         // A predecessor, or the firmware, may have left channels open.
         let rebound = reset_channels(&xen).map_err(|error| failed("event channels", &error))?;
-        wdm::info!("channels: xenstore {:?}, console {:?}", rebound.store, rebound.console);
+        wdm::info!(
+            "channels: xenstore {:?}, console {:?}",
+            rebound.store,
+            rebound.console
+        );
         let (abi, event_pages) = match config.fifo.then(|| fifo(&xen, &processors)).flatten() {
             Some((fifo, pages)) => (EventAbi::Fifo(fifo), Some(pages)),
             None => (EventAbi::TwoLevel(TwoLevel::new(page)), None),
         };
         let channels = Channels::new(CHANNELS).map_err(|error| failed("channels", &error));
-        let grants = channels.and_then(|channels| Self::grant_table(xen).map(|grants| (channels, grants)));
-        let (channels, (table, frames)) = grants.inspect_err(|_| release_pages(&xen, &event_pages))?;
+        let grants =
+            channels.and_then(|channels| Self::grant_table(xen).map(|grants| (channels, grants)));
+        let (channels, (table, frames)) =
+            grants.inspect_err(|_| release_pages(&xen, &event_pages))?;
         let running = try_box(Self {
             xen,
             processors,
@@ -263,9 +289,12 @@ impl Running {
 
     /// A table of version 1, empty, and the hole for its frames.
     fn grant_table(xen: Guest<Native>) -> Result<(GrantTable, Hole)> {
-        let size = xen.query_size().map_err(|error| failed("grant table", &error))?;
+        let size = xen
+            .query_size()
+            .map_err(|error| failed("grant table", &error))?;
         if xen.version() != Ok(1) {
-            xen.set_version(1).map_err(|error| failed("grant table version 1", &error))?;
+            xen.set_version(1)
+                .map_err(|error| failed("grant table version 1", &error))?;
         }
         let frames = size.max_frames.min(GRANT_FRAMES);
         let table = GrantTable::new(frames).map_err(|error| failed("grant table", &error))?;
@@ -274,10 +303,12 @@ impl Running {
 
     fn first_grant_frame(&self) -> Result {
         let mut table = self.grants.lock();
-        table.grow(&mut Mapper(self.frames.lock_at_dispatch())).map_err(|error| {
-            wdm::error!("grant table: {error}");
-            Status::UNSUCCESSFUL
-        })?;
+        table
+            .grow(&mut Mapper(self.frames.lock_at_dispatch()))
+            .map_err(|error| {
+                wdm::error!("grant table: {error}");
+                Status::UNSUCCESSFUL
+            })?;
         let left = table.statistics().quarantined;
         if left != 0 {
             wdm::warn!("{left} grants of a predecessor are still mapped by a backend");
@@ -297,9 +328,16 @@ impl Running {
 
     fn prepare_leftovers(&self, providers: &Providers) -> Result {
         let mut dpcs = Vec::new();
-        dpcs.try_reserve_exact(self.processors.len()).map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
+        dpcs.try_reserve_exact(self.processors.len())
+            .map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
         for index in 0..self.processors.len() as u32 {
-            let dpc = Dpc::new(Back { providers, target: Target::Leftover(index) }, run)?;
+            let dpc = Dpc::new(
+                Back {
+                    providers,
+                    target: Target::Leftover(index),
+                },
+                run,
+            )?;
             dpc.set_processor(index)?;
             dpcs.push(dpc);
         }
@@ -309,10 +347,16 @@ impl Running {
 
     /// Tells Xen by which interrupts events come.
     fn deliver_events(&self, config: &Config, info: &StartInfo) -> Result {
-        let vectors: &[Vector] = if config.upcall_vectors { &info.messages } else { &[] };
+        let vectors: &[Vector] = if config.upcall_vectors {
+            &info.messages
+        } else {
+            &[]
+        };
         let mut working = 0;
         for vector in vectors {
-            let Some(processor) = self.processors.get(vector.cpu as usize) else { continue };
+            let Some(processor) = self.processors.get(vector.cpu as usize) else {
+                continue;
+            };
             match self.xen.set_upcall_vector(processor.vcpu, vector.vector) {
                 Ok(()) => {
                     processor.vector.store(true, SeqCst);
@@ -333,7 +377,10 @@ impl Running {
             EventAbi::Fifo(_) => "FIFO",
             EventAbi::TwoLevel(_) => "2-level",
         };
-        wdm::info!("events: {abi}, {working} of {} processors by vector, GSI {line}", self.processors.len());
+        wdm::info!(
+            "events: {abi}, {working} of {} processors by vector, GSI {line}",
+            self.processors.len()
+        );
         Ok(())
     }
 
@@ -361,7 +408,8 @@ impl Running {
         let mapping = mapping.get().ok_or(Status::INTERNAL_ERROR)?;
         // SAFETY: xenstore's page by the toolstack's word; the mapping lives in `Running`.
         let page = unsafe { mapping.shared() };
-        self.store.set(Store::new(StoreLink::new(self.xen, page, port)?));
+        self.store
+            .set(Store::new(StoreLink::new(self.xen, page, port)?));
         self.open_service(providers, Target::Store, port, false)?;
         let store = self.store().ok_or(Status::INTERNAL_ERROR)?;
         let known = store.read(RESET_WATCHES.into(), None);
@@ -388,7 +436,9 @@ impl Running {
             return;
         };
         let [_, place] = &self.mappings;
-        let Ok(mapping) = Mapping::new(gfn) else { return wdm::warn!("the console's page cannot be mapped") };
+        let Ok(mapping) = Mapping::new(gfn) else {
+            return wdm::warn!("the console's page cannot be mapped");
+        };
         place.set(mapping);
         let Some(mapping) = place.get() else { return };
         // SAFETY: the console's page by the toolstack's word; the mapping lives in `Running`.
@@ -413,14 +463,23 @@ impl Running {
     }
 
     /// Opens a channel that queues a DPC.
-    fn open_service(&self, providers: &Providers, target: Target, port: u32, owns_port: bool) -> Result {
+    fn open_service(
+        &self,
+        providers: &Providers,
+        target: Target,
+        port: u32,
+        owns_port: bool,
+    ) -> Result {
         let service = match target {
             Target::Store => &self.services[0],
             Target::Console => &self.services[1],
             _ => &self.services[2],
         };
         let dpc = Dpc::new(Back { providers, target }, run)?;
-        let mut boxed = try_box(Service { dpc, channel: ChannelId::from_index(u16::MAX) })?;
+        let mut boxed = try_box(Service {
+            dpc,
+            channel: ChannelId::from_index(u16::MAX),
+        })?;
         let open = OpenChannel {
             port,
             auto_mask: false,
@@ -429,7 +488,10 @@ impl Running {
             function: queue_dpc as *const () as usize,
             argument: core::ptr::from_ref(&boxed.dpc).expose_provenance(),
         };
-        boxed.channel = self.channels.open(&open).map_err(|error| failed("a service's channel", &error))?;
+        boxed.channel = self
+            .channels
+            .open(&open)
+            .map_err(|error| failed("a service's channel", &error))?;
         service.set(boxed);
         self.unmask(port);
         Ok(())
@@ -455,7 +517,9 @@ impl Running {
     }
 
     fn events(&self, index: u32, mut more: bool) -> bool {
-        let (Some(vcpu_info), Some(vcpu)) = (self.vcpu_info(index), self.vcpu(index)) else { return false };
+        let (Some(vcpu_info), Some(vcpu)) = (self.vcpu_info(index), self.vcpu(index)) else {
+            return false;
+        };
         let mut any = false;
         for _ in 0..POLL_ROUNDS {
             if !shared_info::take_upcall(vcpu_info) && !more {
@@ -463,15 +527,20 @@ impl Running {
             }
             any = true;
             let polled = self.abi.poll(vcpu, POLL_BUDGET, &mut |port| {
-                self.channels.deliver(&self.abi, port, |function, argument| {
-                    // SAFETY: of an open channel.
-                    unsafe { call(function, argument) };
-                });
+                self.channels
+                    .deliver(&self.abi, port, |function, argument| {
+                        // SAFETY: of an open channel.
+                        unsafe { call(function, argument) };
+                    });
             });
             more = polled.more;
         }
         // A storm: let the processor do something else in between.
-        if let Some(dpc) = self.leftover.get().and_then(|dpcs| dpcs.get(index as usize)) {
+        if let Some(dpc) = self
+            .leftover
+            .get()
+            .and_then(|dpcs| dpcs.get(index as usize))
+        {
             dpc.queue();
         }
         any
@@ -494,16 +563,27 @@ impl Running {
             wdm::error!("event interrupt: {error}");
         }
         match reset_channels(&self.xen) {
-            Ok(rebound) => wdm::info!("channels closed: xenstore {:?}, console {:?}", rebound.store, rebound.console),
+            Ok(rebound) => wdm::info!(
+                "channels closed: xenstore {:?}, console {:?}",
+                rebound.store,
+                rebound.console
+            ),
             Err(error) => wdm::error!("event channels: {error}"),
         }
         let mut table = self.grants.lock();
         table.sweep(u32::MAX);
         let left = table.statistics();
         if left.granted != 0 || left.quarantined != 0 {
-            wdm::error!("{} pages are still granted, {} in quarantine", left.granted, left.quarantined);
+            wdm::error!(
+                "{} pages are still granted, {} in quarantine",
+                left.granted,
+                left.quarantined
+            );
         } else {
-            wdm::info!("no page is granted any more, {} references are held", left.held);
+            wdm::info!(
+                "no page is granted any more, {} references are held",
+                left.held
+            );
         }
         self.frames.lock_at_dispatch().fill();
         drop(table);
@@ -518,7 +598,11 @@ impl Running {
     /// State for `xl debug-keys q`. IRQL <= DISPATCH_LEVEL.
     pub fn dump(&self) {
         let grants = self.grants.lock().statistics();
-        wdm::info!("channels {}, strays {}", self.channels.open_ids().count(), self.channels.strays());
+        wdm::info!(
+            "channels {}, strays {}",
+            self.channels.open_ids().count(),
+            self.channels.strays()
+        );
         wdm::info!("grants {grants:?}");
         if let Some(store) = self.store() {
             let odd = xen_guest::store::Link::with(store.link(), |engine| engine.counters());
@@ -548,7 +632,9 @@ impl Running {
 
     /// Xen's id of a processor.
     pub fn vcpu(&self, index: u32) -> Option<u32> {
-        self.processors.get(index as usize).map(|processor| processor.vcpu)
+        self.processors
+            .get(index as usize)
+            .map(|processor| processor.vcpu)
     }
 
     /// Xen's id of a processor that can hear of events: the first always, the others by vector.
@@ -628,7 +714,9 @@ unsafe extern "system" fn queue_dpc(_interrupt: *mut c_void, argument: *mut c_vo
 fn run(back: &Back) {
     // SAFETY: the providers outlive the DPC.
     let providers = unsafe { &*back.providers };
-    let Some(running) = providers.running() else { return };
+    let Some(running) = providers.running() else {
+        return;
+    };
     match back.target {
         Target::Store => {
             if let Some(store) = running.store() {

@@ -11,8 +11,11 @@ use super::running::Running;
 use super::table::{Offer, References, Template, providers};
 
 /// What the bus offers.
-pub const OFFERS: [Offer; 3] =
-    [Offer::of::<SharedInfoV2>(), Offer::of::<SharedInfoV3>(), Offer::of::<SharedInfoV4>()];
+pub const OFFERS: [Offer; 3] = [
+    Offer::of::<SharedInfoV2>(),
+    Offer::of::<SharedInfoV3>(),
+    Offer::of::<SharedInfoV4>(),
+];
 
 /// State of the interface.
 #[derive(Debug, Default)]
@@ -94,13 +97,19 @@ unsafe fn running<'a>(interface: *mut Interface) -> Option<&'a Running> {
 unsafe extern "system" fn upcall_supported(interface: *mut Interface, index: u32) -> Boolean {
     // SAFETY: called through a table of ours.
     let running = unsafe { running(interface) };
-    running.and_then(|running| running.vcpu_info(index)).is_some().into()
+    running
+        .and_then(|running| running.vcpu_info(index))
+        .is_some()
+        .into()
 }
 
 unsafe extern "system" fn upcall_pending(interface: *mut Interface, index: u32) -> Boolean {
     // SAFETY: called through a table of ours.
     let running = unsafe { running(interface) };
-    running.and_then(|running| running.vcpu_info(index)).is_some_and(shared_info::take_upcall).into()
+    running
+        .and_then(|running| running.vcpu_info(index))
+        .is_some_and(shared_info::take_upcall)
+        .into()
 }
 
 unsafe extern "system" fn evtchn_poll(
@@ -110,8 +119,12 @@ unsafe extern "system" fn evtchn_poll(
     argument: *mut c_void,
 ) -> Boolean {
     // SAFETY: called through a table of ours.
-    let Some(running) = (unsafe { running(interface) }) else { return 0 };
-    let Some(vcpu) = running.vcpu(index) else { return 0 };
+    let Some(running) = (unsafe { running(interface) }) else {
+        return 0;
+    };
+    let Some(vcpu) = running.vcpu(index) else {
+        return 0;
+    };
     let mut handled = 0;
     two_level(running).poll(vcpu, u32::MAX, &mut |port| {
         // SAFETY: the consumer's function with its argument, for the length of its own call.
@@ -137,7 +150,9 @@ unsafe extern "system" fn evtchn_mask(interface: *mut Interface, port: u32) {
 /// True: an event waits; the port is unmasked all the same, as in the C drivers.
 unsafe extern "system" fn evtchn_unmask(interface: *mut Interface, port: u32) -> Boolean {
     // SAFETY: called through a table of ours.
-    let Some(running) = (unsafe { running(interface) }) else { return 0 };
+    let Some(running) = (unsafe { running(interface) }) else {
+        return 0;
+    };
     two_level(running).unmask_raw(port).into()
 }
 
@@ -156,7 +171,10 @@ unsafe extern "system" fn get_time_v2(interface: *mut Interface) -> i64 {
 unsafe extern "system" fn get_time(interface: *mut Interface, time: *mut i64, local: *mut Boolean) {
     // SAFETY: called through a table of ours.
     let providers = unsafe { providers(interface) };
-    let now = providers.running().and_then(Running::file_time).unwrap_or(0);
+    let now = providers
+        .running()
+        .and_then(Running::file_time)
+        .unwrap_or(0);
     // SAFETY: the consumer passes a place for the time.
     unsafe { time.write(now as i64) };
     if !local.is_null() {

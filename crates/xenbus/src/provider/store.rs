@@ -59,9 +59,19 @@ pub struct StoreLink {
 
 impl StoreLink {
     /// Takes over the ring behind `port`.
-    pub fn new(xen: Guest<Native>, page: Shared<DomainInterface>, port: u32) -> wdm::status::Result<Self> {
-        let engine = Engine::new(page, time::interrupt_time() as u32).map_err(|error| status(&error))?;
-        Ok(Self { xen, port, engine: SpinLock::new(engine), completed: Event::new(Kind::Notification)? })
+    pub fn new(
+        xen: Guest<Native>,
+        page: Shared<DomainInterface>,
+        port: u32,
+    ) -> wdm::status::Result<Self> {
+        let engine =
+            Engine::new(page, time::interrupt_time() as u32).map_err(|error| status(&error))?;
+        Ok(Self {
+            xen,
+            port,
+            engine: SpinLock::new(engine),
+            completed: Event::new(Kind::Notification)?,
+        })
     }
 }
 
@@ -89,8 +99,18 @@ impl Link for StoreLink {
 
     fn patience(&self) -> impl Patience {
         let waits = irql::current() < irql::DISPATCH_LEVEL;
-        let limit = if waits { PATIENCE } else { PATIENCE_AT_DISPATCH };
-        Wait { link: self, waits, limit, start: time::interrupt_time(), cleared: false }
+        let limit = if waits {
+            PATIENCE
+        } else {
+            PATIENCE_AT_DISPATCH
+        };
+        Wait {
+            link: self,
+            waits,
+            limit,
+            start: time::interrupt_time(),
+            cleared: false,
+        }
     }
 }
 
@@ -187,7 +207,12 @@ impl<'a> BusStore<'a> {
     /// # Errors
     /// As [`status`] says.
     pub fn watch(&self, path: &[u8], event: &Event) -> wdm::status::Result<WatchId> {
-        self.call(|client| client.watch(Path::from_bytes(&[], path), event.as_ptr().expose_provenance()))
+        self.call(|client| {
+            client.watch(
+                Path::from_bytes(&[], path),
+                event.as_ptr().expose_provenance(),
+            )
+        })
     }
 
     /// Ends a watch; afterwards its event is not signalled any more.
@@ -201,10 +226,14 @@ impl<'a> BusStore<'a> {
 /// The status for a failed request, as the C drivers choose them.
 pub fn status(error: &StoreError) -> Status {
     match error {
-        StoreError::Server(Errno::EINVAL) | StoreError::Path(_) | StoreError::TooLong(_) => Status::INVALID_PARAMETER,
+        StoreError::Server(Errno::EINVAL) | StoreError::Path(_) | StoreError::TooLong(_) => {
+            Status::INVALID_PARAMETER
+        }
         StoreError::Server(Errno::EACCES | Errno::EPERM | Errno::EROFS) => Status::ACCESS_DENIED,
         StoreError::Server(Errno::ENOENT) => Status::OBJECT_NAME_NOT_FOUND,
-        StoreError::Server(Errno::ENOMEM | Errno::ENOSPC | Errno::E2BIG) => Status::INSUFFICIENT_RESOURCES,
+        StoreError::Server(Errno::ENOMEM | Errno::ENOSPC | Errno::E2BIG) => {
+            Status::INSUFFICIENT_RESOURCES
+        }
         StoreError::Server(Errno::EAGAIN) | StoreError::Reset => Status::RETRY,
         StoreError::Server(Errno::ENOSYS) => Status::NOT_IMPLEMENTED,
         StoreError::Server(Errno::EBUSY) | StoreError::Busy => Status::DEVICE_BUSY,
@@ -254,7 +283,9 @@ unsafe extern "system" fn release(interface: *mut Interface) {
 /// As for [`providers`].
 unsafe fn client<'a>(interface: *mut Interface) -> Result<&'a Store, StoreError> {
     // SAFETY: the caller's promise.
-    unsafe { providers(interface) }.client().ok_or(StoreError::Reset)
+    unsafe { providers(interface) }
+        .client()
+        .ok_or(StoreError::Reset)
 }
 
 fn done(result: Result<(), StoreError>) -> NtStatus {
@@ -292,7 +323,8 @@ fn copy(body: &[u8], ends: usize) -> Result<*mut c_char, StoreError> {
     let mut text = Vec::<u8>::new();
     // The length goes in front, so that Free can make the vector's layout again.
     let total = LENGTH + body.len() + ends;
-    text.try_reserve_exact(total).map_err(|_| StoreError::OutOfMemory)?;
+    text.try_reserve_exact(total)
+        .map_err(|_| StoreError::OutOfMemory)?;
     text.extend_from_slice(&total.to_le_bytes());
     text.extend_from_slice(&[0; LENGTH - size_of::<usize>()]);
     text.extend_from_slice(body);
@@ -347,8 +379,8 @@ unsafe extern "system" fn read(
     let client = unsafe { client(interface) };
     // SAFETY: the consumer passes C strings.
     let path = unsafe { path(prefix, node) };
-    let result =
-        client.and_then(|client| client.read_with(path, transaction(transaction_), |body| copy(body, 1)));
+    let result = client
+        .and_then(|client| client.read_with(path, transaction(transaction_), |body| copy(body, 1)));
     // SAFETY: the consumer's place.
     unsafe { fetch(result, buffer) }
 }
@@ -367,7 +399,11 @@ unsafe extern "system" fn directory(
     let path = unsafe { path(prefix, node) };
     let result = client.and_then(|client| {
         client.directory_with(path, transaction(transaction_), |body| {
-            if body.is_empty() { Ok(None) } else { copy(body, 2).map(Some) }
+            if body.is_empty() {
+                Ok(None)
+            } else {
+                copy(body, 2).map(Some)
+            }
         })
     });
     match result {
@@ -423,7 +459,11 @@ unsafe extern "system" fn permissions_set(
     }
     // SAFETY: the consumer passes that many.
     let given = unsafe { core::slice::from_raw_parts(permissions, count) };
-    let none = xen_guest::store::Permission { domain: DomId(0), read: false, write: false };
+    let none = xen_guest::store::Permission {
+        domain: DomId(0),
+        read: false,
+        write: false,
+    };
     let mut list = [none; MAX_PERMISSIONS];
     for (to, from) in list.iter_mut().zip(given) {
         *to = xen_guest::store::Permission {
@@ -473,7 +513,9 @@ unsafe extern "system" fn transaction_end(
 ) -> NtStatus {
     // SAFETY: called through a table of ours.
     let client = unsafe { client(interface) };
-    let Some(started) = transaction(transaction_) else { return Status::INVALID_PARAMETER.0 };
+    let Some(started) = transaction(transaction_) else {
+        return Status::INVALID_PARAMETER.0;
+    };
     done(client.and_then(|client| client.end(started, commit != 0)))
 }
 

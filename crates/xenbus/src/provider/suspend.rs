@@ -44,7 +44,11 @@ pub struct Provider {
 
 impl Default for Provider {
     fn default() -> Self {
-        Self { references: References::new(), entries: SpinLock::new(Vec::new()), count: AtomicU32::new(0) }
+        Self {
+            references: References::new(),
+            entries: SpinLock::new(Vec::new()),
+            count: AtomicU32::new(0),
+        }
     }
 }
 
@@ -52,15 +56,31 @@ impl Provider {
     /// The registrations, for a state dump. IRQL <= DISPATCH_LEVEL.
     pub fn dump(&self) {
         for entry in self.entries.lock().iter() {
-            let when = if entry.kind == CALLBACK_EARLY { "early" } else { "late" };
-            wdm::info!("resume: {when} {:p}({:p})", entry.function as *const (), entry.argument);
+            let when = if entry.kind == CALLBACK_EARLY {
+                "early"
+            } else {
+                "late"
+            };
+            wdm::info!(
+                "resume: {when} {:p}({:p})",
+                entry.function as *const (),
+                entry.argument
+            );
         }
     }
 }
 
 impl Template for SuspendV1 {
     fn template(interface: Interface) -> Self {
-        Self { interface, acquire, release, register, deregister, trigger, get_count }
+        Self {
+            interface,
+            acquire,
+            release,
+            register,
+            deregister,
+            trigger,
+            get_count,
+        }
     }
 }
 
@@ -88,7 +108,11 @@ unsafe extern "system" fn register(
     if !matches!(kind, CALLBACK_EARLY | CALLBACK_LATE) {
         return Status::INVALID_PARAMETER.0;
     }
-    let Ok(entry) = try_box(Entry { kind, function, argument }) else {
+    let Ok(entry) = try_box(Entry {
+        kind,
+        function,
+        argument,
+    }) else {
         return Status::NO_MEMORY.0;
     };
     let mut entries = providers.suspend.entries.lock();
@@ -105,7 +129,9 @@ unsafe extern "system" fn deregister(interface: *mut Interface, handle: *mut Cal
     // SAFETY: called through a table of ours.
     let providers: &Providers = unsafe { providers(interface) };
     let mut entries = providers.suspend.entries.lock();
-    let found = entries.iter().position(|entry| core::ptr::from_ref(entry.as_ref()) == handle.cast_const().cast());
+    let found = entries
+        .iter()
+        .position(|entry| core::ptr::from_ref(entry.as_ref()) == handle.cast_const().cast());
     let gone = found.map(|index| entries.remove(index));
     drop(entries);
     if gone.is_none() {

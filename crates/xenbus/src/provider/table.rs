@@ -26,7 +26,12 @@ pub struct Offer {
 impl Offer {
     /// The offer of a version.
     pub const fn of<T: Template>() -> Self {
-        Self { guid: T::GUID, version: T::VERSION, size: size_of::<T>() as u16, write: write::<T> }
+        Self {
+            guid: T::GUID,
+            version: T::VERSION,
+            size: size_of::<T>() as u16,
+            write: write::<T>,
+        }
     }
 
     /// Whether it is this version of this interface.
@@ -98,7 +103,11 @@ impl References {
 
     /// `Release`. One too many is the consumer's mistake; the count stays at zero.
     pub fn release(&self, name: &str) {
-        if self.0.fetch_update(SeqCst, SeqCst, |count| count.checked_sub(1)).is_err() {
+        if self
+            .0
+            .fetch_update(SeqCst, SeqCst, |count| count.checked_sub(1))
+            .is_err()
+        {
             wdm::error!("{name} was released more often than acquired");
         }
     }

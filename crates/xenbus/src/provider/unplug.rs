@@ -9,7 +9,11 @@ use xenbus_interface::{Boolean, Interface, NtStatus};
 use super::table::{Offer, References, Template, providers};
 
 /// What the bus offers.
-pub const OFFERS: [Offer; 3] = [Offer::of::<UnplugV1>(), Offer::of::<UnplugV2>(), Offer::of::<UnplugV3>()];
+pub const OFFERS: [Offer; 3] = [
+    Offer::of::<UnplugV1>(),
+    Offer::of::<UnplugV2>(),
+    Offer::of::<UnplugV3>(),
+];
 
 /// Longest module name that is taken for one.
 const MODULE: usize = 64;
@@ -35,19 +39,38 @@ pub struct Provider {
 
 impl Template for UnplugV1 {
     fn template(interface: Interface) -> Self {
-        Self { interface, acquire, release, request }
+        Self {
+            interface,
+            acquire,
+            release,
+            request,
+        }
     }
 }
 
 impl Template for UnplugV2 {
     fn template(interface: Interface) -> Self {
-        Self { interface, acquire, release, request, is_requested }
+        Self {
+            interface,
+            acquire,
+            release,
+            request,
+            is_requested,
+        }
     }
 }
 
 impl Template for UnplugV3 {
     fn template(interface: Interface) -> Self {
-        Self { interface, acquire, release, request, is_requested, boot_emulated, reboot }
+        Self {
+            interface,
+            acquire,
+            release,
+            request,
+            is_requested,
+            boot_emulated,
+            reboot,
+        }
     }
 }
 
@@ -75,12 +98,18 @@ unsafe extern "system" fn request(interface: *mut Interface, kind: u32, make: Bo
 unsafe extern "system" fn is_requested(interface: *mut Interface, kind: u32) -> Boolean {
     // SAFETY: called through a table of ours.
     let providers = unsafe { providers(interface) };
-    Kind::from_raw(kind).is_some_and(|kind| providers.config.unplug.is_requested(kind)).into()
+    Kind::from_raw(kind)
+        .is_some_and(|kind| providers.config.unplug.is_requested(kind))
+        .into()
 }
 
 unsafe extern "system" fn boot_emulated(interface: *mut Interface) -> Boolean {
     // SAFETY: called through a table of ours.
-    unsafe { providers(interface) }.config.unplug.boot_emulated().into()
+    unsafe { providers(interface) }
+        .config
+        .unplug
+        .boot_emulated()
+        .into()
 }
 
 unsafe extern "system" fn reboot(interface: *mut Interface, module: *const c_char) {
