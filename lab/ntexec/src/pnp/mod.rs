@@ -208,9 +208,9 @@ fn call<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
 }
 
 fn delay(ms: i64) {
-    let mut interval = -ms * 10_000;
+    let interval = -ms * 10_000;
     // SAFETY: PASSIVE_LEVEL, a local interval.
-    unsafe { crate::ke::KeDelayExecutionThread(0, 0, &mut interval) };
+    unsafe { crate::ke::KeDelayExecutionThread(0, 0, &raw const interval) };
 }
 
 /// Loads the boot and system start drivers of the packages.
@@ -353,6 +353,7 @@ pub unsafe fn interrupts(pdo: *mut DEVICE_OBJECT) -> Vec<Interrupt> {
 }
 
 /// The path of a device's hardware key (`Device Parameters`); `pdo` is a device object that is referenced.
+#[allow(clippy::not_unsafe_ptr_arg_deref, reason = "PDOs that callers hold are referenced")]
 pub fn hardware_key(pdo: *mut DEVICE_OBJECT) -> Option<String> {
     // SAFETY: the caller has a reference.
     unsafe { node::of(pdo) }.map(|n| format!("{}\\{}\\Device Parameters", crate::cm::ENUM, n.instance))

@@ -174,7 +174,7 @@ pub fn cm_list(interface: i32, bus: u32, descriptors: &[CM_PARTIAL_RESOURCE_DESC
 
 /// An IO_RESOURCE_REQUIREMENTS_LIST with one alternative.
 pub fn io_list(interface: i32, bus: u32, slot: u32, descriptors: &[IO_RESOURCE_DESCRIPTOR]) -> Vec<u8> {
-    let size = 40 + descriptors.len() * size_of::<IO_RESOURCE_DESCRIPTOR>();
+    let size = 40 + size_of_val(descriptors);
     let mut out = Vec::new();
     for word in [size as u32, interface as u32, bus, slot, 0, 0, 0, 1] {
         out.extend_from_slice(&word.to_le_bytes());

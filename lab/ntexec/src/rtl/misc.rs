@@ -8,8 +8,9 @@ use crate::nt::status::*;
 /// The Windows that the executive says it is: 10 22H2.
 pub const VERSION: (u32, u32, u32) = (10, 0, 19045);
 
+/// OSVERSIONINFOEXW
 #[repr(C)]
-struct OSVERSIONINFOEXW {
+struct VersionInfo {
     size: u32,
     major: u32,
     minor: u32,
@@ -21,7 +22,7 @@ struct OSVERSIONINFOEXW {
     product_type: u8,
     reserved: u8,
 }
-const _: () = assert!(size_of::<OSVERSIONINFOEXW>() == 284 && offset_of!(OSVERSIONINFOEXW, service_pack) == 276);
+const _: () = assert!(size_of::<VersionInfo>() == 284 && offset_of!(VersionInfo, service_pack) == 276);
 
 /// RtlGetVersion: the caller's structure is OSVERSIONINFOW or OSVERSIONINFOEXW, by its size.
 ///
@@ -29,7 +30,7 @@ const _: () = assert!(size_of::<OSVERSIONINFOEXW>() == 284 && offset_of!(OSVERSI
 /// `info` is writable for the size that it states.
 pub unsafe extern "win64" fn RtlGetVersion(info: *mut u32) -> NTSTATUS {
     let size = *info as usize;
-    let own = OSVERSIONINFOEXW {
+    let own = VersionInfo {
         size: *info,
         major: VERSION.0,
         minor: VERSION.1,
@@ -41,7 +42,7 @@ pub unsafe extern "win64" fn RtlGetVersion(info: *mut u32) -> NTSTATUS {
         product_type: 1,
         reserved: 0,
     };
-    let n = if size == size_of::<OSVERSIONINFOEXW>() { size } else { 276 };
+    let n = if size == size_of::<VersionInfo>() { size } else { 276 };
     core::ptr::copy_nonoverlapping((&raw const own).cast::<u8>(), info.cast(), n);
     STATUS_SUCCESS
 }
