@@ -37,7 +37,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let disks = disk::open_all(&options, args.disks.overwrite)?;
     interrupt::catch()?;
     let folder = drivers::build(&drivers::Args::default())?;
-    let lab = Lab::prepare()?;
+    let lab = Lab::prepare(None)?;
     let plan = plan_for(&disks, plan::random()?);
     let session = lab.boot("demo", &disks, plan.guest.memory.0 >> 20)?;
     let report = lab.run(

@@ -26,6 +26,9 @@ pub struct Args {
     pub drivers: Vec<PathBuf>,
     #[command(flatten)]
     pub disks: DiskArgs,
+    /// The guest's kernel, if it is built already (`cargo xtask build-guest`) [default: it is built]
+    #[arg(long, value_name = "FILE")]
+    pub guest: Option<PathBuf>,
     /// Seconds after which a guest that says nothing is given up
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     pub silence: u64,
@@ -65,7 +68,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // What the user gives is looked at before anything is built.
     let mut given = lab_host::drivers::read(&args.drivers)?;
     interrupt::catch()?;
-    let lab = Lab::prepare()?;
+    let lab = Lab::prepare(args.guest.clone())?;
     let mut paths = args.drivers.clone();
     if paths.is_empty() {
         paths = vec![drivers::build(&drivers::Args::default())?];
@@ -129,14 +132,17 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Builds what is not there yet.
+    /// Builds what is not there yet; the guest only if none is given.
     ///
     /// # Errors
     /// If something cannot be built.
-    pub fn prepare() -> anyhow::Result<Self> {
+    pub fn prepare(guest: Option<PathBuf>) -> anyhow::Result<Self> {
         let image = dom0::image()?;
         let agent = build_agent()?;
-        let guest = guest::build(&guest::Args::default())?;
+        let guest = match guest {
+            Some(guest) => guest,
+            None => guest::build(&guest::Args::default())?,
+        };
         Ok(Self {
             image,
             agent,
