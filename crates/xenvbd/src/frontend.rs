@@ -313,10 +313,9 @@ impl<'a> Session<'a> {
     }
 
     fn act(&mut self, done: bool, next: fn(&mut Connection, bool, u64) -> Action) {
-        match next(&mut self.connection, done, now()) {
-            Action::Write(state) => self.write_state(state),
-            // The others come again with the next step.
-            _ => {}
+        // What else there is to do comes again with the next step.
+        if let Action::Write(state) = next(&mut self.connection, done, now()) {
+            self.write_state(state);
         }
     }
 

@@ -38,13 +38,8 @@ pub unsafe fn install(driver: *mut DRIVER_OBJECT) {
 
 /// IRP_MJ_PNP of the adapter and of its units. PASSIVE_LEVEL.
 unsafe extern "C" fn dispatch(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
-    let minor = {
-        // SAFETY: an IRP that is ours until it is passed on.
-        let irp = unsafe { Irp::from_raw(irp) };
-        let minor = irp.location().minor;
-        core::mem::forget(irp);
-        minor
-    };
+    // SAFETY: an IRP that is ours until it is passed on; it is only looked at.
+    let minor = unsafe { Irp::from_raw(irp) }.location().minor;
     let stops = matches!(
         minor,
         MN_REMOVE_DEVICE | MN_STOP_DEVICE | MN_SURPRISE_REMOVAL

@@ -74,7 +74,7 @@ pub fn start(adapter: &Adapter, srb: Srb) {
             disposition => disposition,
         },
         srb_function::RESET_LOGICAL_UNIT | srb_function::RESET_DEVICE => {
-            on_disk(adapter, srb, |disk, srb| reset(disk, srb))
+            on_disk(adapter, srb, reset)
         }
         srb_function::RESET_BUS => Disposition::Complete(if adapter.reset() {
             srb_status::SUCCESS

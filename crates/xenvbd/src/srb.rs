@@ -116,12 +116,10 @@ impl Srb {
 
     /// The `index`-th piece of extra data.
     fn ex_data(&self, index: u32) -> Option<*mut SRBEX_DATA> {
+        // SAFETY: a field of the SRB.
+        let first = unsafe { &raw const (*self.0.as_ptr()).SrbExDataOffset }.cast::<u32>();
         // SAFETY: the array has NumSrbExData entries.
-        let entry = unsafe {
-            (&raw const (*self.0.as_ptr()).SrbExDataOffset)
-                .cast::<u32>()
-                .add(index as usize)
-        };
+        let entry = unsafe { first.add(index as usize) };
         // SAFETY: as above.
         let offset = unsafe { entry.read() } as usize;
         // SAFETY: StorPort's offset leads to extra data within the SRB.

@@ -60,12 +60,10 @@ impl Names<'_> {
         core::iter::from_fn(move || {
             // SAFETY: NUL-terminated names, an empty one at the end, which is not passed.
             let name = unsafe { CStr::from_ptr(at) }.to_bytes();
-            // SAFETY: still within the buffer: the byte after this name's NUL exists unless the name is empty.
-            at = if name.is_empty() {
-                at
-            } else {
-                unsafe { at.add(name.len() + 1) }
-            };
+            if !name.is_empty() {
+                // SAFETY: the name's NUL is followed by the next name or by the empty one that ends the list.
+                at = unsafe { at.add(name.len() + 1) };
+            }
             (!name.is_empty()).then_some(name)
         })
     }
