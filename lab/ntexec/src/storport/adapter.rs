@@ -61,6 +61,8 @@ pub(crate) struct State {
     pub reset: Option<Reset>,
     /// The next request tag
     pub tag: u32,
+    /// The address that the scan asks now, and the depth that the miniport set for it
+    pub probe: Option<(Address, Option<u32>)>,
 }
 
 /// Register windows that the miniport mapped.

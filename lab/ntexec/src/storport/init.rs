@@ -173,6 +173,7 @@ unsafe fn new_adapter(
             units: Vec::new(),
             reset: None,
             tag: 0,
+            probe: None,
         }),
         start_io_lock: 0,
         interrupt_lock: 0,

@@ -179,10 +179,18 @@ pub unsafe extern "win64" fn StorPortGetLogicalUnit(extension: *mut c_void, path
 /// StorPortSetDeviceQueueDepth: from the unit's first INQUIRY on.
 pub unsafe extern "win64" fn StorPortSetDeviceQueueDepth(extension: *mut c_void, path: u8, target: u8, lun: u8, depth: u32) -> u8 {
     let Some(adapter) = Adapter::of(extension) else { return 0 };
-    let Some(unit) = adapter.unit(Address { path, target, lun }) else { return 0 };
+    let address = Address { path, target, lun };
     let depth = depth.min(adapter.config.max_ios_per_lun.max(1));
-    let set = (*unit).queue.lock().set_depth(depth);
-    u8::from(set)
+    if let Some(unit) = adapter.unit(address) {
+        return u8::from((*unit).queue.lock().set_depth(depth));
+    }
+    match &mut adapter.state.lock().probe {
+        Some((probed, set)) if *probed == address && depth != 0 => {
+            *set = Some(depth);
+            1
+        }
+        _ => 0,
+    }
 }
 
 fn until(seconds: u32) -> u64 {

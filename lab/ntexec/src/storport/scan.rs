@@ -159,7 +159,10 @@ pub(crate) fn scan(adapter: &Adapter) {
 /// Asks one address; true if a unit is there.
 fn look_at(adapter: &Adapter, address: Address) -> bool {
     let known = adapter.unit(address);
+    // The miniport may set the unit's depth from its first INQUIRY on, before the unit is known here.
+    adapter.state.lock().probe = Some((address, None));
     let answer = inquiry(adapter, address, None);
+    let depth = adapter.state.lock().probe.take().and_then(|(_, depth)| depth);
     // SAFETY: units in the list are alive; only this thread frees them.
     let unit = known.map(|unit| unsafe { &*unit });
     let data = match answer {
@@ -173,7 +176,7 @@ fn look_at(adapter: &Adapter, address: Address) -> bool {
             unit.present.store(true, Ordering::Release);
             true
         }
-        (Some(data), None) => add(adapter, address, data),
+        (Some(data), None) => add(adapter, address, data, depth),
         (_, Some(unit)) => {
             // Gone, or another one now: its device object leaves the list, and the next scan finds the new one.
             unit.present.store(false, Ordering::Release);
@@ -183,8 +186,7 @@ fn look_at(adapter: &Adapter, address: Address) -> bool {
     }
 }
 
-fn add(adapter: &Adapter, address: Address, data: Inquiry) -> bool {
-    // A unit is known from its first INQUIRY on: the miniport may set its depth in the ones that follow.
+fn add(adapter: &Adapter, address: Address, data: Inquiry, depth: Option<u32>) -> bool {
     // SAFETY: objects of our own; the unit is freed by `forget`.
     unsafe {
         let mut device: *mut DEVICE_OBJECT = core::ptr::null_mut();
@@ -206,7 +208,7 @@ fn add(adapter: &Adapter, address: Address, data: Inquiry) -> bool {
             inquiry: data,
             serial: String::new(),
             identifiers: Vec::new(),
-            queue: Lock::new(UnitQueue::new(adapter.config.initial_lun_queue_depth)),
+            queue: Lock::new(UnitQueue::new(depth.unwrap_or(adapter.config.initial_lun_queue_depth))),
             extension,
             present: AtomicBool::new(true),
             reported: AtomicBool::new(false),
@@ -220,8 +222,6 @@ fn add(adapter: &Adapter, address: Address, data: Inquiry) -> bool {
         (*device).AlignmentRequirement = adapter.config.alignment_mask;
         (*device).StackSize = 1;
         adapter.state.lock().units.push(unit);
-        // Again, now that the unit is known: this is when its depth may be set.
-        let _ = inquiry(adapter, address, None);
         read_pages(adapter, &mut *unit);
         (*device).Flags |= DO_DIRECT_IO;
         (*device).Flags &= !DO_DEVICE_INITIALIZING;

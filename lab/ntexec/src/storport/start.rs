@@ -352,22 +352,24 @@ pub(crate) fn send_and_wait(adapter: &Adapter, unit: *mut unit::Unit, address: A
     srb.status() & 0x3f
 }
 
-/// Stops the adapter: a flush to every unit, the PNP request, then ScsiStopAdapter. PASSIVE_LEVEL.
-pub(crate) fn stop(adapter: &mut Adapter, action: u32) {
-    if adapter.phase() != Phase::Running {
-        return;
-    }
+/// Sends the port's flush to every unit.
+fn flush_units(adapter: &Adapter) {
     let units = adapter.state.lock().units.clone();
     for unit in units {
         // SAFETY: units in the list are alive.
         let address = unsafe { (*unit).address };
         let mut block = Box::new(SrbBlock::zeroed());
-        block.prepare(adapter.extended(), SRB_FUNCTION_FLUSH, 60).set_flags(SRB_FLAGS_NO_QUEUE_FREEZE | SRB_FLAGS_BYPASS_FROZEN_QUEUE | SRB_FLAGS_BYPASS_LOCKED_QUEUE);
+        let flags = SRB_FLAGS_NO_QUEUE_FREEZE | SRB_FLAGS_BYPASS_FROZEN_QUEUE | SRB_FLAGS_BYPASS_LOCKED_QUEUE;
+        block.prepare(adapter.extended(), SRB_FUNCTION_FLUSH, 60).set_flags(flags);
         let status = send_and_wait(adapter, unit, address, &mut block, core::ptr::null_mut(), false);
-        if status != SRB_STATUS_SUCCESS && action != STOR_SURPRISE_REMOVAL {
+        if status != SRB_STATUS_SUCCESS {
             rules::log(adapter, format_args!("the flush before the stop ended with SRB status {status:#x}"));
         }
     }
+}
+
+/// The PNP request for the adapter that tells a miniport of a stop.
+fn tell(adapter: &Adapter, action: u32) {
     let mut block = Box::new(SrbBlock::zeroed());
     let srb = block.prepare(adapter.extended(), SRB_FUNCTION_PNP, 60);
     block.set_pnp(action, true);
@@ -375,6 +377,21 @@ pub(crate) fn stop(adapter: &mut Adapter, action: u32) {
     let status = send_and_wait(adapter, core::ptr::null_mut(), Address::default(), &mut block, core::ptr::null_mut(), true);
     if !matches!(status, SRB_STATUS_SUCCESS | SRB_STATUS_INVALID_REQUEST) {
         rules::log(adapter, format_args!("PNP request {action:#x} for the adapter ended with SRB status {status:#x}"));
+    }
+}
+
+/// Stops the adapter, in the end with ScsiStopAdapter. PASSIVE_LEVEL.
+///
+/// Before a stop for new resources every unit is flushed and the miniport gets a PNP request. At a removal there are no
+/// requests any more: the class driver flushed each unit when it was removed, and miniports that hook their driver
+/// object's PnP routine (as real ones do) have taken themselves down before the port sees the IRP.
+pub(crate) fn stop(adapter: &mut Adapter, action: u32) {
+    if adapter.phase() != Phase::Running {
+        return;
+    }
+    if action == STOR_STOP_DEVICE {
+        flush_units(adapter);
+        tell(adapter, action);
     }
     let deadline = now() + DRAIN;
     let mut pause = new_event();
