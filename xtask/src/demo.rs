@@ -16,7 +16,7 @@ const SIZE: u64 = 64 << 20;
 const SILENCE: Duration = Duration::from_secs(180);
 
 /// The disks to show it on.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     pub disks: DiskArgs,

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 mod table;
+pub mod tests;
 pub use table::print as print_table;
 
 /// What to run.

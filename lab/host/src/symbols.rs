@@ -55,10 +55,10 @@ impl Symbols {
             "-C",
             &offset,
         ]));
-        let text = String::from_utf8_lossy(&text.ok()?)
-            .trim()
-            .replace('\n', " ");
-        (!text.starts_with('?')).then_some(text)
+        let text = String::from_utf8_lossy(&text.ok()?).into_owned();
+        // The innermost of inlined functions comes first.
+        let line = text.lines().next()?.trim();
+        (!line.starts_with('?')).then(|| line.to_owned())
     }
 
     fn is_guest(&self, image: &str) -> bool {

@@ -5,6 +5,7 @@ use crate::check_sys;
 use crate::doctor;
 use crate::drivers::{self, DRIVERS, Scope};
 use crate::guest;
+use crate::lab;
 use crate::run::{self, host_cargo};
 use crate::toolchain::Toolchain;
 use lab_host::packages;
@@ -47,6 +48,18 @@ pub const STEPS: &[Step] = &[
     Step {
         name: "lab guest image",
         run: guest_image,
+    },
+    Step {
+        name: "lab: demo",
+        run: lab::tests::demo,
+    },
+    Step {
+        name: "lab: own drivers",
+        run: lab::tests::own_drivers,
+    },
+    Step {
+        name: "lab: foreign drivers",
+        run: lab::tests::foreign_drivers,
     },
 ];
 

@@ -1,0 +1,294 @@
+//! The lab's tests: Xen is booted once, and guests go through plans in it one after the other.
+
+use super::{Lab, Run};
+use crate::test::Outcome;
+use crate::{demo, drivers};
+use anyhow::Context as _;
+use lab_host::disk::{self, Disk, DiskOption};
+use lab_host::packages;
+use lab_host::session::Session;
+use lab_protocol::plan::{Bytes, Plan, Step};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Names the folder of drivers that were built elsewhere: `free` and `checked` in it, and in these a folder a package.
+pub const FOREIGN: &str = "XEN_FOREIGN_DRIVERS";
+/// How long a guest may say nothing.
+const SILENCE: Duration = Duration::from_secs(180);
+/// What each disk of `two-backends.toml` moves in a test; the plan itself moves 256 MiB.
+const RANDOM_BYTES: u64 = 32 << 20;
+
+/// A disk of a test, made anew for it.
+struct TestDisk {
+    options: &'static str,
+    format: &'static str,
+    size: u64,
+}
+
+const fn raw(options: &'static str) -> TestDisk {
+    TestDisk {
+        options,
+        format: "raw",
+        size: 16 << 20,
+    }
+}
+
+/// A plan with its disks.
+struct Test {
+    name: &'static str,
+    plan: &'static str,
+    disks: &'static [TestDisk],
+}
+
+const BASIC: &str = include_str!("../../../lab/plans/basic.toml");
+
+const XVDE: &[TestDisk] = &[raw("vdev=xvde")];
+
+const OWN: &[Test] = &[
+    Test {
+        name: "basic",
+        plan: BASIC,
+        disks: XVDE,
+    },
+    Test {
+        name: "hypercall-page",
+        plan: include_str!("../../../lab/plans/hypercall-page.toml"),
+        disks: XVDE,
+    },
+    Test {
+        name: "two-backends",
+        plan: include_str!("../../../lab/plans/two-backends.toml"),
+        disks: &[raw("vdev=xvde,backend=phy"), raw("vdev=xvdf,backend=qdisk")],
+    },
+    Test {
+        name: "qcow2",
+        plan: BASIC,
+        disks: &[TestDisk {
+            options: "vdev=xvde,backend=qdisk,format=qcow2",
+            format: "qcow2",
+            size: 16 << 20,
+        }],
+    },
+    Test {
+        name: "scsi",
+        plan: include_str!("../../../lab/plans/scsi.toml"),
+        disks: XVDE,
+    },
+    Test {
+        name: "toolstack",
+        plan: include_str!("../../../lab/plans/toolstack.toml"),
+        disks: XVDE,
+    },
+    Test {
+        name: "reboot",
+        plan: include_str!("../../../lab/plans/reboot.toml"),
+        disks: XVDE,
+    },
+    Test {
+        name: "twin",
+        plan: include_str!("../../../lab/plans/twin.toml"),
+        disks: &[raw("vdev=xvda")],
+    },
+    Test {
+        name: "broken-backends",
+        plan: include_str!("../../../lab/plans/broken-backends.toml"),
+        disks: XVDE,
+    },
+];
+
+/// The demo, as a user runs it.
+///
+/// # Errors
+/// If it does not pass.
+pub fn demo() -> anyhow::Result<Outcome> {
+    let code = demo::run(&demo::Args::default())?;
+    anyhow::ensure!(code == ExitCode::SUCCESS, "the demo did not end in PASS");
+    Ok(Outcome::PASSED)
+}
+
+/// Every plan of `lab/plans` on this project's drivers.
+///
+/// # Errors
+/// If the lab fails.
+pub fn own_drivers() -> anyhow::Result<Outcome> {
+    let folder = drivers::build(&drivers::Args::default())?;
+    let runs: Vec<_> = OWN
+        .iter()
+        .map(|test| (test.name.to_owned(), test, vec![folder.clone()]))
+        .collect();
+    suite("own-drivers", &runs)
+}
+
+/// The same plan on drivers that run on Windows, alone and mixed with this project's. Without them there is nothing to do.
+///
+/// # Errors
+/// If the lab fails.
+pub fn foreign_drivers() -> anyhow::Result<Outcome> {
+    let Some(foreign) = std::env::var_os(FOREIGN).map(PathBuf::from) else {
+        println!(
+            "      {FOREIGN} names no folder: no drivers that were built elsewhere to test with"
+        );
+        return Ok(Outcome::default());
+    };
+    let own = drivers::build(&drivers::Args::default())?;
+    let mut runs = Vec::new();
+    for build in ["free", "checked"] {
+        let package = |name: &str| foreign.join(build).join(name);
+        let combinations = [
+            ("alone", package("xenbus"), package("xenvbd")),
+            ("xenvbd-on-ours", own.join("xenbus.inf"), package("xenvbd")),
+            (
+                "xenbus-below-ours",
+                package("xenbus"),
+                own.join("xenvbd.inf"),
+            ),
+        ];
+        for (name, bus, disk) in combinations {
+            runs.push((format!("{build}-{name}"), &OWN[0], vec![bus, disk]));
+        }
+    }
+    suite("foreign-drivers", &runs)
+}
+
+/// Runs tests in one Xen. One that fails does not keep the others from running.
+fn suite(name: &str, tests: &[(String, &Test, Vec<PathBuf>)]) -> anyhow::Result<Outcome> {
+    packages::ensure(packages::LAB)?;
+    let lab = Lab::prepare(None)?;
+    let work = tempfile::tempdir()?;
+    let mut options = Vec::new();
+    let mut places = Vec::new();
+    for (run, test, _) in tests {
+        let first = options.len();
+        for (number, disk) in test.disks.iter().enumerate() {
+            let file = work.path().join(format!("{run}-{number}"));
+            options.push(make(disk, &file)?);
+        }
+        places.push(first..options.len());
+    }
+    let disks = open(&options)?;
+    let session = lab.boot(name, &disks, 256)?;
+    let mut outcome = Outcome::default();
+    for ((run, test, packages), places) in tests.iter().zip(places) {
+        let start = Instant::now();
+        let disks = places.map(|place| (place, &disks[place])).collect();
+        let error = match one(&lab, &session, run, test, packages, disks) {
+            Ok(failures) => failures.join("\n"),
+            // The lab itself has failed: what comes after it would fail too.
+            Err(error) => return Err(error.context(run.clone())),
+        };
+        let word = if error.is_empty() { "ok  " } else { "FAIL" };
+        println!(
+            "  {word}  {name}: {run:<36} {:7.1} s",
+            start.elapsed().as_secs_f64()
+        );
+        for line in error.lines() {
+            println!("        {line}");
+        }
+        outcome += Outcome {
+            passed: usize::from(error.is_empty()),
+            failed: usize::from(!error.is_empty()),
+        };
+    }
+    session.close()?;
+    Ok(outcome)
+}
+
+fn make(disk: &TestDisk, file: &Path) -> anyhow::Result<DiskOption> {
+    disk::create(file, disk.format, disk.size)?;
+    let mut option: DiskOption = format!("disk,{}", disk.options).parse()?;
+    option.file = file.to_owned();
+    Ok(option)
+}
+
+/// Disks of different tests may have the same name: they are never in the same guest.
+fn open(options: &[DiskOption]) -> anyhow::Result<Vec<Disk>> {
+    options
+        .iter()
+        .map(|option| {
+            let disks = disk::open_all(std::slice::from_ref(option), false)?;
+            disks.into_iter().next().context("no disk was opened")
+        })
+        .collect()
+}
+
+fn one(
+    lab: &Lab,
+    session: &Session,
+    name: &str,
+    test: &Test,
+    packages: &[PathBuf],
+    disks: Vec<(usize, &Disk)>,
+) -> anyhow::Result<Vec<String>> {
+    let mut plan = lab_host::plan::parse(test.plan).with_context(|| test.name)?;
+    shorten(&mut plan);
+    let run = Run {
+        name,
+        packages: lab_host::drivers::read(packages)?,
+        folders: &lab_host::drivers::folders(packages),
+        plan,
+        disks,
+        silence: SILENCE,
+    };
+    Ok(lab.run(session, run)?.failures)
+}
+
+/// Random I/O goes on for as long as a test has time for.
+fn shorten(plan: &mut Plan) {
+    for step in &mut plan.step {
+        if let Step::Parallel(steps) = step {
+            for step in steps {
+                if let Step::Random(random) = step {
+                    random.bytes = random.bytes.min(Bytes(RANDOM_BYTES));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod unit_tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_example_plan_is_a_plan_and_is_tested() -> anyhow::Result<()> {
+        let folder = crate::run::workspace().join("lab/plans");
+        let mut tested: BTreeSet<&str> = OWN.iter().map(|test| test.plan).collect();
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            lab_host::plan::read(&path)?;
+            let text = std::fs::read_to_string(&path)?;
+            assert!(
+                tested.remove(text.as_str()),
+                "{} is not tested",
+                path.display()
+            );
+        }
+        assert!(tested.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn the_plans_of_the_tests_fit_their_disks() -> anyhow::Result<()> {
+        for test in OWN {
+            let work = tempfile::tempdir()?;
+            let mut options = Vec::new();
+            for (number, disk) in test.disks.iter().enumerate() {
+                if disk.format == "raw" {
+                    let file = work.path().join(number.to_string());
+                    std::fs::File::create(&file)?.set_len(disk.size)?;
+                    let mut option: DiskOption = format!("disk,{}", disk.options).parse()?;
+                    option.file = file;
+                    options.push(option);
+                }
+            }
+            let plan = lab_host::plan::parse(test.plan)?;
+            if options.len() == test.disks.len() {
+                let disks = disk::open_all(&options, false)?;
+                lab_host::plan::check_disks(&plan, &disks).with_context(|| test.name)?;
+            }
+        }
+        Ok(())
+    }
+}
