@@ -5,7 +5,8 @@ use core::ptr::{NonNull, null_mut};
 
 use wdk_sys::ntddk::{
     IoAttachDeviceToDeviceStack, IoCreateDevice, IoDeleteDevice, IoDetachDevice,
-    IoGetAttachedDeviceReference, IoInvalidateDeviceRelations, ObfDereferenceObject, ObfReferenceObject,
+    IoGetAttachedDeviceReference, IoInvalidateDeviceRelations, ObfDereferenceObject,
+    ObfReferenceObject,
 };
 use wdk_sys::{DEVICE_OBJECT, DRIVER_OBJECT};
 
@@ -106,9 +107,20 @@ impl Device {
         self.change_flags(0, INITIALIZING);
     }
 
-    /// Lets power requests come at PASSIVE_LEVEL only.
-    pub fn make_power_pagable(self) {
-        self.change_flags(POWER_PAGABLE, 0);
+    /// Whether power requests come at PASSIVE_LEVEL only (`DO_POWER_PAGABLE`).
+    pub fn is_power_pagable(self) -> bool {
+        // SAFETY: a valid device object.
+        (unsafe { (*self.as_ptr()).Flags }) & POWER_PAGABLE != 0
+    }
+
+    /// Chooses whether power requests come at PASSIVE_LEVEL only.
+    pub fn set_power_pagable(self, pagable: bool) {
+        let (set, clear) = if pagable {
+            (POWER_PAGABLE, 0)
+        } else {
+            (0, POWER_PAGABLE)
+        };
+        self.change_flags(set, clear);
     }
 
     fn change_flags(self, set: u32, clear: u32) {

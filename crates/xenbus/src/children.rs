@@ -1,8 +1,8 @@
 //! Which classes xenstore has below `device/`, and which children PnP is told of.
 
-use rust_alloc::vec::Vec;
 use core::ffi::c_void;
 use core::time::Duration;
+use rust_alloc::vec::Vec;
 
 use wdm::alloc::{Paged, Shared};
 use wdm::mutex::Mutex;
@@ -49,7 +49,10 @@ impl Children {
         if changes.is_empty() {
             return Ok(());
         }
-        for child in children.iter().filter(|child| changes.gone.contains(&child.class())) {
+        for child in children
+            .iter()
+            .filter(|child| changes.gone.contains(&child.class()))
+        {
             if !child.is_missing() {
                 wdm::info!("{} left", child.class());
                 child.set_missing();

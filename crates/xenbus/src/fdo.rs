@@ -68,6 +68,7 @@ pub struct Fdo {
     driver: *mut DRIVER_OBJECT,
     pub(crate) remove_lock: RemoveLock,
     pci_device: u16,
+    power_pagable: bool,
     parameters: Parameters,
     providers: Pin<Box<Providers>>,
     state: SpinLock<State>,
@@ -139,6 +140,7 @@ impl Fdo {
             driver,
             remove_lock: RemoveLock::new(b"XenB")?,
             pci_device,
+            power_pagable: device.is_power_pagable(),
             parameters,
             providers: Providers::new(config)?,
             state: SpinLock::new(State::NotStarted),
@@ -192,6 +194,11 @@ impl Fdo {
     /// The services and interfaces.
     pub fn providers(&self) -> Pin<&Providers> {
         self.providers.as_ref()
+    }
+
+    /// Whether the stack came with power requests at PASSIVE_LEVEL only.
+    pub fn was_power_pagable(&self) -> bool {
+        self.power_pagable
     }
 
     /// The registry's values.

@@ -192,22 +192,36 @@ fn filter_requirements(fdo: &Shared<Fdo>, irp: &mut Irp) -> Result {
     Ok(())
 }
 
-/// A paging, hibernation or dump file comes to, or leaves, a disk below: `InPath` in the first word.
+/// A paging, hibernation or dump file comes to, or leaves, a disk below: `InPath` in the first word. While there is
+/// one, power requests must not need the pager.
 fn usage(fdo: &Shared<Fdo>, irp: &mut Irp) -> Result {
     let in_path = irp.location().parameters[0] as u8 != 0;
+    if in_path && !fdo.state().is_running() {
+        return Err(Status::DEVICE_NOT_READY);
+    }
+    let device = fdo.device();
+    let last_leaves = !in_path && fdo.special_files.load(Ordering::Relaxed) <= 1;
+    if last_leaves && fdo.was_power_pagable() {
+        device.set_power_pagable(true);
+    }
     // SAFETY: the next device in our stack.
-    unsafe { irp.forward_and_wait(fdo.lower().as_ptr()) }?;
-    let change = |count: u32| {
-        Some(if in_path {
-            count.saturating_add(1)
-        } else {
-            count.saturating_sub(1)
-        })
-    };
-    // The closure always has a value, so the update cannot fail.
-    let _ = fdo
-        .special_files
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+    let below = unsafe { irp.forward_and_wait(fdo.lower().as_ptr()) };
+    if below.is_err() {
+        if last_leaves {
+            device.set_power_pagable(false);
+        }
+        return below;
+    }
+    if in_path {
+        device.set_power_pagable(false);
+        fdo.special_files.fetch_add(1, Ordering::Relaxed);
+    } else {
+        // The closure always has a value, so the update cannot fail.
+        let less = |count: u32| Some(count.saturating_sub(1));
+        let _ = fdo
+            .special_files
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
     Ok(())
 }
 
