@@ -30,7 +30,22 @@ fn start() {
     if machine().bundle().is_empty() {
         selftest::run(GUEST.load(Ordering::Acquire));
     }
+    // SAFETY: null, or the machine, which stays.
+    let guest = unsafe { GUEST.load(Ordering::Acquire).as_ref() };
+    if let Some(seconds) = guest.and_then(|g| g.boot().option("counters")?.parse().ok()) {
+        ntexec::ke::thread::spawn(move || report_counters(seconds));
+    }
     ntexec::init::main();
+}
+
+/// Logs the processors' counters every so many seconds: `counters=` on the command line.
+fn report_counters(seconds: i64) {
+    let interval = -seconds * 10_000_000;
+    loop {
+        // SAFETY: PASSIVE_LEVEL.
+        unsafe { ntexec::ke::KeDelayExecutionThread(0, 0, &raw const interval) };
+        ntexec::hal::log_counters();
+    }
 }
 
 /// The machine, for what only the guest knows of it.

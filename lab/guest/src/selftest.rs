@@ -255,6 +255,19 @@ fn crash(how: &str) {
     }
 }
 
+/// What a line of the log costs: it decides how much drivers can be let say.
+fn log_speed() {
+    const LINES: u64 = 20;
+    let start = machine().tsc();
+    for _ in 0..LINES {
+        kd_log!(
+            "selftest: a line of one hundred characters, to see how long it takes until the hypervisor has taken it"
+        );
+    }
+    let us = (machine().tsc() - start) * 1_000_000 / machine().tsc_frequency();
+    kd_log!("selftest: {} us a line of 100 characters", us / LINES);
+}
+
 /// Runs everything, says how it went, and powers off.
 pub fn run(guest: *const crate::machine::Guest) {
     // SAFETY: null, or the machine, which stays.
@@ -272,6 +285,7 @@ pub fn run(guest: *const crate::machine::Guest) {
     timers();
     preemption();
     memory();
+    log_speed();
     kd_log!("selftest: done, {} failed", FAILED.load(Ordering::Relaxed));
     machine().power_off();
 }

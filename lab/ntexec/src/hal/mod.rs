@@ -7,7 +7,7 @@ use crate::machine::{self, Caching, Machine, Protection, TrapFrame, machine};
 use crate::nt::ke::DISPATCH_LEVEL;
 use crate::{kd_log, mm};
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The clock interrupt: CLOCK_LEVEL (13).
 pub const CLOCK_VECTOR: u8 = 0xD1;
@@ -134,14 +134,36 @@ pub fn on_interrupt(vector: u8, frame: &TrapFrame) {
     pcr.in_isr.fetch_add(1, Ordering::Relaxed);
     match vector {
         CLOCK_VECTOR => time::tick(),
-        IPI_VECTOR => {}
-        _ => interrupt::dispatch(vector),
+        IPI_VECTOR => {
+            pcr.ipis.fetch_add(1, Ordering::Relaxed);
+        }
+        _ => {
+            pcr.device_interrupts.fetch_add(1, Ordering::Relaxed);
+            interrupt::dispatch(vector);
+        }
     }
     pcr.in_isr.fetch_sub(1, Ordering::Relaxed);
     machine().end_of_interrupt();
     pcr::set_irql(old);
     if old < DISPATCH_LEVEL {
         irql::deliver(old);
+    }
+}
+
+/// Logs what each processor did so far.
+pub fn log_counters() {
+    for cpu in 0..machine().cpu_count() {
+        let p = pcr::block(cpu);
+        let n = |c: &AtomicU64| c.load(Ordering::Relaxed);
+        kd_log!(
+            "cpu {cpu}: {} ticks ({} idle), {} device interrupts, {} ipis, {} dpcs, {} switches",
+            n(&p.ticks),
+            n(&p.idle_ticks),
+            n(&p.device_interrupts),
+            n(&p.ipis),
+            n(&p.dpcs),
+            n(&p.switches)
+        );
     }
 }
 

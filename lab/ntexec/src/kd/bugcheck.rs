@@ -214,8 +214,9 @@ fn report(code: u32, parameters: [usize; 4], c: &CONTEXT, level: u8, detail: &st
     });
 }
 
+/// A frame for the record: of a driver's image by offset, of the executive by address (its image runs where it is linked).
 fn frame(address: u64) -> Frame {
-    match modules::find(address as usize) {
+    match modules::find(address as usize).filter(|m| m.driver != 0) {
         Some(m) => Frame {
             image: super::owned(m.name()),
             offset: address - m.base as u64,

@@ -269,6 +269,7 @@ unsafe fn change_to(pcr: &'static Kpcr, next: *mut KTHREAD) {
     (*next).state = State::Running;
     (*next).cpu = pcr.number() as u32;
     (*next).switches += 1;
+    pcr.switches.fetch_add(1, Ordering::Relaxed);
     pcr.set_current(next);
     switch::switch(&raw mut (*current).stack_pointer, (*next).stack_pointer);
 }

@@ -184,6 +184,7 @@ unsafe fn run(call: Call) {
     let Some(routine) = call.routine else { return };
     let pcr = pcr::this();
     pcr.in_dpc.store(true, Ordering::Relaxed);
+    pcr.dpcs.fetch_add(1, Ordering::Relaxed);
     machine().enable_interrupts();
     routine(call.dpc, call.context, call.argument1, call.argument2);
     let level = pcr::irql();

@@ -40,6 +40,16 @@ pub struct Kpcr {
     pub quantum: AtomicU32,
     /// Clock interrupts taken.
     pub ticks: AtomicU64,
+    /// Clock interrupts that found it idle.
+    pub idle_ticks: AtomicU64,
+    /// Interrupts from devices.
+    pub device_interrupts: AtomicU64,
+    /// Interrupts from other processors.
+    pub ipis: AtomicU64,
+    /// DPCs run.
+    pub dpcs: AtomicU64,
+    /// Changes of threads.
+    pub switches: AtomicU64,
     /// The thread that this processor has just switched from.
     pub previous_thread: AtomicPtr<KTHREAD>,
     /// This processor takes part.
@@ -79,6 +89,11 @@ impl Kpcr {
             in_isr: AtomicU32::new(0),
             quantum: AtomicU32::new(0),
             ticks: AtomicU64::new(0),
+            idle_ticks: AtomicU64::new(0),
+            device_interrupts: AtomicU64::new(0),
+            ipis: AtomicU64::new(0),
+            dpcs: AtomicU64::new(0),
+            switches: AtomicU64::new(0),
             previous_thread: AtomicPtr::new(core::ptr::null_mut()),
             online: AtomicBool::new(false),
         }

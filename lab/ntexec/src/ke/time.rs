@@ -133,6 +133,9 @@ fn update() {
 pub(crate) fn tick() {
     let pcr = super::pcr::this();
     pcr.ticks.fetch_add(1, Ordering::Relaxed);
+    if pcr.is_idle() {
+        pcr.idle_ticks.fetch_add(1, Ordering::Relaxed);
+    }
     if pcr.number() == 0 {
         update();
         if super::timer::is_due(interrupt_time()) {
