@@ -265,10 +265,12 @@ impl Account {
 
     fn revoke(&self, running: &Running, reference: Reference) -> Result<(), GrantError> {
         for _ in 1..REVOKE_TRIES {
-            match running.grants().revoke(reference) {
-                Err(GrantError::InUse { .. }) => running.xen().yield_cpu(),
-                result => return self.revoked(running, reference, result),
-            }
+            // The table is not locked any more when its answer is looked at.
+            let result = running.grants().revoke(reference);
+            let Err(GrantError::InUse { .. }) = result else {
+                return self.revoked(running, reference, result);
+            };
+            running.xen().yield_cpu();
         }
         let last = running.grants().revoke(reference);
         self.revoked(running, reference, last)
