@@ -111,11 +111,12 @@ pub struct Running {
     channels: Channels,
     grants: SpinLock<GrantTable>,
     frames: SpinLock<Hole>,
+    // Dropped before what their routines use: dropping a DPC waits until it runs no more.
     leftover: Once<Vec<Dpc<Back>>>,
+    services: [Once<Box<Service>>; 3],
     store: Once<Store>,
     console: Once<SpinLock<ConsoleRing>>,
     console_port: Once<u32>,
-    services: [Once<Box<Service>>; 3],
     down: AtomicBool,
     // Last: what the fields above point into.
     _event_pages: Option<Pages>,
