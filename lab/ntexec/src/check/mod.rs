@@ -59,5 +59,8 @@ pub fn violation_by(driver: &str, call: &str, rule: &str, what: core::fmt::Argum
 
 /// Sends a record to the host. Any IRQL.
 pub fn emit(record: &Record) {
+    if matches!(record, Record::Reboot { .. } | Record::BugCheck { .. }) {
+        crate::cm::tell_changes();
+    }
     crate::kd::text(&record.to_text());
 }

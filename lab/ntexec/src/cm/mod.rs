@@ -1,6 +1,7 @@
 //! The configuration manager: the registry, as drivers see it through `Zw*Key` and `Rtl*Registry*`.
 //!
-//! What is not volatile is told to the host change by change, and the host puts it into the next boot's bundle.
+//! What is not volatile is told to the host before a restart, change by change, and the host puts it into the next boot's
+//! bundle.
 
 use alloc::format;
 use alloc::string::String;
@@ -47,9 +48,33 @@ pub fn read<R>(f: impl FnOnce(&Hive) -> R) -> R {
 fn write<R>(f: impl FnOnce(&mut Hive) -> (R, Option<Change>)) -> R {
     let (result, change) = f(HIVE.lock().get_or_insert_with(Hive::new));
     if let Some(change) = change {
-        crate::check::emit(&Record::Registry(change));
+        note(&mut CHANGES.lock(), change);
     }
     result
+}
+
+/// What changed since the boot, in order.
+static CHANGES: Lock<Vec<Change>> = Lock::new(Vec::new());
+
+/// Adds a change; one to the same value before it no longer counts.
+fn note(changes: &mut Vec<Change>, change: Change) {
+    let of = |c: &Change| match c {
+        Change::SetValue { key, name, .. } | Change::DeleteValue { key, name } => Some((hive::fold(key), hive::fold(name))),
+        _ => None,
+    };
+    if let Some(value) = of(&change) {
+        changes.retain(|c| of(c).as_ref() != Some(&value));
+    }
+    changes.push(change);
+}
+
+/// Tells the host what changed. Before the last words of a boot, also in a bug check: if another processor was stopped while
+/// it noted a change, nothing is told.
+pub fn tell_changes() {
+    let changes = CHANGES.try_lock().map(|mut c| core::mem::take(&mut *c)).unwrap_or_default();
+    for change in changes {
+        crate::check::emit(&Record::Registry(change));
+    }
 }
 
 /// Creates a key; true if it is new.
@@ -154,4 +179,20 @@ pub fn subkey_names(path: &str) -> Vec<String> {
         let ids = h.subkeys(id).unwrap_or_default();
         ids.into_iter().filter_map(|k| h.name(k).ok().map(String::from)).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_change_of_a_value_takes_the_place_of_an_earlier_one() {
+        let set = |n: u32| Change::SetValue { key: "K".into(), name: "v".into(), data: Data::Dword(n) };
+        let make = Change::CreateKey { key: "K".into() };
+        let mut list = Vec::new();
+        for c in [make.clone(), set(1), Change::DeleteValue { key: "k".into(), name: "V".into() }, set(2)] {
+            note(&mut list, c);
+        }
+        assert_eq!(list, [make, set(2)]);
+    }
 }

@@ -28,7 +28,10 @@ pub fn open_handle(id: KeyId) -> Result<HANDLE, NTSTATUS> {
     }
     // SAFETY: a fresh object of that size.
     unsafe { body.write(KeyBody { id }) };
-    Ok(ob::open_handle(body.cast()))
+    let handle = ob::open_handle(body.cast());
+    // SAFETY: the object lives by its handle; this is the reference that it was made with.
+    unsafe { ob::ObfDereferenceObject(body.cast()) };
+    Ok(handle)
 }
 
 /// The key of a handle.

@@ -105,7 +105,9 @@ unsafe fn event(name: *const UNICODE_STRING, handle: *mut HANDLE, kind: i32) -> 
             o
         }
     };
+    // The event lives by its handle.
     *handle = ob::open_handle(object);
+    ob::ObfDereferenceObject(object);
     object.cast()
 }
 

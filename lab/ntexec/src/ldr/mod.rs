@@ -305,10 +305,6 @@ fn report_leaks(image: &Image) {
         let bytes: u64 = pool.iter().map(|p| p.bytes).sum();
         violation_by(&image.name, "DriverUnload", "pool leak", format_args!("{bytes} bytes were not freed"));
         emit(&Record::Leaks { driver: image.name.clone(), pool });
-        for (address, size, caller) in crate::ex::pool::leaked_blocks(image.id).into_iter().take(16) {
-            let place = modules::find(caller).map_or(caller, |m| caller - m.base);
-            log(&format!("{size} bytes at {address:#x} were allocated by {}+{place:#x}", image.name));
-        }
     }
     let irps = crate::io::irp::unfreed(&image.name);
     if irps != 0 {

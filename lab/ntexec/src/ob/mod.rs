@@ -119,6 +119,18 @@ unsafe fn header(object: *mut c_void) -> Option<*mut Header> {
     ((*h).magic == MAGIC).then_some(h)
 }
 
+/// What is left of what is no living object.
+unsafe fn remains(object: *mut c_void) -> alloc::string::String {
+    if object.is_null() || !(object as usize).is_multiple_of(16) {
+        return "no object".into();
+    }
+    let h = object.cast::<Header>().wrapping_sub(1);
+    match (*h).magic {
+        DEAD => alloc::format!("a dead {:?}", (*h).kind),
+        magic => alloc::format!("no living object (its header begins with {magic:#x})"),
+    }
+}
+
 /// The object's kind, if it is a living object.
 ///
 /// # Safety
@@ -155,7 +167,7 @@ pub unsafe extern "win64" fn ObfReferenceObject(object: *mut c_void) -> i64 {
 /// The caller must own the reference.
 pub unsafe extern "win64" fn ObfDereferenceObject(object: *mut c_void) -> i64 {
     let Some(h) = header(object) else {
-        violation("object", format_args!("ObfDereferenceObject of {object:p}, which is no living object"));
+        violation("object", format_args!("ObfDereferenceObject of {object:p}, which is {}", remains(object)));
         return 0;
     };
     let left = (*h).references.fetch_sub(1, Ordering::AcqRel) - 1;
@@ -203,8 +215,10 @@ fn index(handle: HANDLE) -> Option<usize> {
     (value != 0 && value.is_multiple_of(4) && value < 1 << 24).then(|| value / 4 - 1)
 }
 
-/// Opens a handle that owns one reference, which the caller gives up to it.
+/// Opens a handle, which has a reference of its own to the (living) object.
 pub fn open_handle(object: *mut c_void) -> HANDLE {
+    // SAFETY: callers have a reference.
+    unsafe { ObfReferenceObject(object) };
     let mut table = HANDLES.lock();
     let slot = match table.0.iter().position(|o| o.is_null()) {
         Some(slot) => slot,
@@ -334,6 +348,7 @@ mod tests {
             assert_eq!(status, STATUS_OBJECT_TYPE_MISMATCH);
             let status = ObReferenceObjectByHandle(handle, 0, ExEventObjectType.0, 0, &mut found, null_mut());
             assert_eq!((status, found), (STATUS_SUCCESS, object));
+            assert_eq!(ObfDereferenceObject(object), 2);
             assert_eq!(ZwClose(handle), STATUS_SUCCESS);
             assert_eq!(ENDED.load(Ordering::SeqCst), 0);
             assert_eq!(ObfDereferenceObject(object), 0);

@@ -28,6 +28,9 @@ use crate::nt::io::*;
 use crate::nt::status::*;
 use crate::ob;
 
+/// Milliseconds between the REMOVE of a bus' children and its own.
+const BETWEEN_REMOVALS: i64 = 200;
+
 /// Where a device is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -629,6 +632,11 @@ unsafe fn remove_now(raw: *mut Node) {
     let children = n.children.clone();
     for child in &children {
         remove_now(*child);
+    }
+    if !children.is_empty() {
+        // Windows has work of its own between the children's REMOVE and the parent's (the registry, notifications to user
+        // mode), so drivers whose threads end a child's affairs after its REMOVE get that time; here it is a pause.
+        super::delay(BETWEEN_REMOVALS);
     }
     if n.state != State::Removed {
         must(n, IRP_MN_REMOVE_DEVICE, "IRP_MN_REMOVE_DEVICE");
