@@ -29,18 +29,27 @@ unsafe impl Send for Handle {}
 
 /// The SCSI targets of the disks that are started, in order.
 pub fn targets() -> Vec<u32> {
-    let mut targets: Vec<u32> = device::all().iter().map(|(_, facts)| u32::from(facts.address.1)).collect();
+    let mut targets: Vec<u32> = device::all()
+        .iter()
+        .map(|(_, facts)| u32::from(facts.address.1))
+        .collect();
     targets.sort_unstable();
     targets
 }
 
 /// The disk at a SCSI target.
 pub fn find(target: u32) -> Option<Handle> {
-    let (fdo, facts) = device::all().into_iter().find(|(_, facts)| u32::from(facts.address.1) == target)?;
+    let (fdo, facts) = device::all()
+        .into_iter()
+        .find(|(_, facts)| u32::from(facts.address.1) == target)?;
     // SAFETY: the disk is started; its device object is referenced before it is used any longer.
     unsafe {
         ObfReferenceObject(fdo.cast());
-        Some(Handle { top: IoGetAttachedDeviceReference(fdo), fdo, facts })
+        Some(Handle {
+            top: IoGetAttachedDeviceReference(fdo),
+            fdo,
+            facts,
+        })
     }
 }
 
@@ -80,17 +89,26 @@ impl Handle {
     /// A text for people.
     pub fn command(&self, cdb: &[u8], receive: usize, send: &[u8]) -> Result<Answer, String> {
         if cdb.is_empty() || cdb.len() > 16 {
-            return Err(alloc::format!("a command has 1 to 16 bytes, not {}", cdb.len()));
+            return Err(alloc::format!(
+                "a command has 1 to 16 bytes, not {}",
+                cdb.len()
+            ));
         }
         let mut bytes = [0u8; 16];
         bytes[..cdb.len()].copy_from_slice(cdb);
         let length = receive.max(send.len());
-        let mut buffer = if length == 0 { None } else { Some(Buffer::new(length).ok_or("no memory")?) };
+        let mut buffer = if length == 0 {
+            None
+        } else {
+            Some(Buffer::new(length).ok_or("no memory")?)
+        };
         if let Some(buffer) = &mut buffer {
             buffer.bytes()[..send.len()].copy_from_slice(send);
         }
         // SAFETY: the handle holds a reference of the device object.
-        let disk = unsafe { Disk::of(self.fdo) }.filter(|disk| disk.enter()).ok_or("the disk is gone")?;
+        let disk = unsafe { Disk::of(self.fdo) }
+            .filter(|disk| disk.enter())
+            .ok_or("the disk is gone")?;
         let mut command = Command {
             function: SRB_FUNCTION_EXECUTE_SCSI,
             cdb: bytes,
@@ -104,12 +122,22 @@ impl Handle {
         };
         let ended = once(disk, &mut command);
         disk.leave();
-        let Ended { srb_status, scsi_status, sense, moved } = ended.map_err(|status| alloc::format!("status {status:#x}"))?;
+        let Ended {
+            srb_status,
+            scsi_status,
+            sense,
+            moved,
+        } = ended.map_err(|status| alloc::format!("status {status:#x}"))?;
         let data = match (&mut buffer, send.is_empty()) {
             (Some(buffer), true) => buffer.bytes()[..(moved as usize).min(receive)].to_vec(),
             _ => Vec::new(),
         };
-        Ok(Answer { srb_status, scsi_status, sense, data })
+        Ok(Answer {
+            srb_status,
+            scsi_status,
+            sense,
+            data,
+        })
     }
 }
 
@@ -178,14 +206,28 @@ impl Engine {
     /// `depth` slots with buffers of `size` bytes. `None` if memory is short.
     pub fn new(depth: usize, size: usize) -> Option<Self> {
         // SAFETY: KEVENT is plain data, set up in place before its use.
-        let shared = Arc::new(Shared { done: Lock::new(Vec::with_capacity(depth)), event: UnsafeCell::new(unsafe { core::mem::zeroed() }) });
+        let shared = Arc::new(Shared {
+            done: Lock::new(Vec::with_capacity(depth)),
+            event: UnsafeCell::new(unsafe { core::mem::zeroed() }),
+        });
         const SYNCHRONIZATION_EVENT: i32 = 1;
         // SAFETY: the event does not move any more.
         unsafe { KeInitializeEvent(shared.event.get(), SYNCHRONIZATION_EVENT, 0) };
         let slots = (0..depth)
-            .map(|index| Some(Slot { buffer: Buffer::new(size)?, shared: shared.clone(), index, sent: 0 }))
+            .map(|index| {
+                Some(Slot {
+                    buffer: Buffer::new(size)?,
+                    shared: shared.clone(),
+                    index,
+                    sent: 0,
+                })
+            })
             .collect::<Option<Vec<_>>>()?;
-        Some(Self { slots, shared, under_way: 0 })
+        Some(Self {
+            slots,
+            shared,
+            under_way: 0,
+        })
     }
 
     /// How many slots there are.
@@ -207,7 +249,15 @@ impl Engine {
     ///
     /// # Errors
     /// If memory is short; nothing was sent then.
-    pub fn submit(&mut self, slot: usize, disk: &Handle, write: bool, offset: u64, shift: usize, length: usize) -> Result<(), NTSTATUS> {
+    pub fn submit(
+        &mut self,
+        slot: usize,
+        disk: &Handle,
+        write: bool,
+        offset: u64,
+        shift: usize,
+        length: usize,
+    ) -> Result<(), NTSTATUS> {
         let slot = &mut self.slots[slot];
         debug_assert!(shift + length <= slot.buffer.len());
         slot.sent = microseconds();
@@ -263,7 +313,11 @@ impl Drop for Engine {
     }
 }
 
-unsafe extern "win64" fn request_done(_: *mut DEVICE_OBJECT, irp: *mut IRP, context: PVOID) -> NTSTATUS {
+unsafe extern "win64" fn request_done(
+    _: *mut DEVICE_OBJECT,
+    irp: *mut IRP,
+    context: PVOID,
+) -> NTSTATUS {
     // SAFETY: the context is the slot, which lives until its request was waited for; the IRP is our own.
     unsafe {
         let slot = &*context.cast::<Slot>();

@@ -95,7 +95,11 @@ pub(crate) fn once(disk: &Disk, command: &mut Command<'_>) -> Result<Ended, NTST
     let mut mdl = core::ptr::null_mut();
     let mut flags = SRB_FLAGS_NO_QUEUE_FREEZE;
     if let Some(buffer) = command.data.as_deref() {
-        flags |= if command.write { SRB_FLAGS_DATA_OUT } else { SRB_FLAGS_DATA_IN };
+        flags |= if command.write {
+            SRB_FLAGS_DATA_OUT
+        } else {
+            SRB_FLAGS_DATA_IN
+        };
         srb.set_data(buffer.address().cast());
         srb.set_length(command.length.min(buffer.len() as u32));
         mdl = buffer.mdl;
@@ -140,7 +144,13 @@ pub(crate) fn send(disk: &Disk, command: &mut Command<'_>) -> Result<Ended, NTST
 }
 
 /// A command that receives data.
-pub(crate) fn receive(disk: &Disk, extended: bool, cdb: [u8; 16], length: u32, retries: u32) -> Result<Vec<u8>, NTSTATUS> {
+pub(crate) fn receive(
+    disk: &Disk,
+    extended: bool,
+    cdb: [u8; 16],
+    length: u32,
+    retries: u32,
+) -> Result<Vec<u8>, NTSTATUS> {
     let mut buffer = Buffer::new(length as usize).ok_or(STATUS_INSUFFICIENT_RESOURCES)?;
     let mut command = Command {
         function: SRB_FUNCTION_EXECUTE_SCSI,
@@ -178,9 +188,20 @@ pub(crate) fn flush(disk: &Disk, shutdown: bool) -> NTSTATUS {
             return status;
         }
     }
-    command.function = if shutdown { SRB_FUNCTION_SHUTDOWN } else { SRB_FUNCTION_FLUSH };
+    command.function = if shutdown {
+        SRB_FUNCTION_SHUTDOWN
+    } else {
+        SRB_FUNCTION_FLUSH
+    };
     match once(disk, &mut command) {
-        Ok(ended) if matches!(ended.srb_status, SRB_STATUS_SUCCESS | SRB_STATUS_INVALID_REQUEST) => STATUS_SUCCESS,
+        Ok(ended)
+            if matches!(
+                ended.srb_status,
+                SRB_STATUS_SUCCESS | SRB_STATUS_INVALID_REQUEST
+            ) =>
+        {
+            STATUS_SUCCESS
+        }
         Ok(ended) => crate::storport::completion::status_of(ended.srb_status),
         Err(status) => status,
     }

@@ -88,7 +88,11 @@ impl Disk {
     /// # Safety
     /// `device` must be one.
     pub unsafe fn of<'a>(device: *mut DEVICE_OBJECT) -> Option<&'a Self> {
-        (*device).DeviceExtension.cast::<*const Self>().read().as_ref()
+        (*device)
+            .DeviceExtension
+            .cast::<*const Self>()
+            .read()
+            .as_ref()
     }
 
     /// A request begins; false if the disk takes none any more.
@@ -135,10 +139,22 @@ pub(crate) fn all() -> Vec<(*mut DEVICE_OBJECT, Facts)> {
 }
 
 /// The driver's entry.
-pub unsafe extern "win64" fn driver_entry(driver: *mut DRIVER_OBJECT, _registry_path: *mut UNICODE_STRING) -> NTSTATUS {
+pub unsafe extern "win64" fn driver_entry(
+    driver: *mut DRIVER_OBJECT,
+    _registry_path: *mut UNICODE_STRING,
+) -> NTSTATUS {
     for slot in [
-        IRP_MJ_CREATE, IRP_MJ_CLOSE, IRP_MJ_READ, IRP_MJ_WRITE, IRP_MJ_FLUSH_BUFFERS, IRP_MJ_SHUTDOWN, IRP_MJ_DEVICE_CONTROL,
-        IRP_MJ_SCSI, IRP_MJ_PNP, IRP_MJ_POWER, IRP_MJ_SYSTEM_CONTROL,
+        IRP_MJ_CREATE,
+        IRP_MJ_CLOSE,
+        IRP_MJ_READ,
+        IRP_MJ_WRITE,
+        IRP_MJ_FLUSH_BUFFERS,
+        IRP_MJ_SHUTDOWN,
+        IRP_MJ_DEVICE_CONTROL,
+        IRP_MJ_SCSI,
+        IRP_MJ_PNP,
+        IRP_MJ_POWER,
+        IRP_MJ_SYSTEM_CONTROL,
     ] {
         (*driver).MajorFunction[usize::from(slot)] = Some(dispatch);
     }
@@ -149,13 +165,24 @@ pub unsafe extern "win64" fn driver_entry(driver: *mut DRIVER_OBJECT, _registry_
 
 unsafe extern "win64" fn unload(_: *mut DRIVER_OBJECT) {}
 
-unsafe extern "win64" fn add_device(driver: *mut DRIVER_OBJECT, pdo: *mut DEVICE_OBJECT) -> NTSTATUS {
+unsafe extern "win64" fn add_device(
+    driver: *mut DRIVER_OBJECT,
+    pdo: *mut DEVICE_OBJECT,
+) -> NTSTATUS {
     let status = claim(pdo, SRB_FUNCTION_CLAIM_DEVICE);
     if status < 0 {
         return status;
     }
     let mut fdo: *mut DEVICE_OBJECT = core::ptr::null_mut();
-    let status = IoCreateDevice(driver, 8, core::ptr::null_mut(), FILE_DEVICE_DISK, FILE_DEVICE_SECURE_OPEN, 0, &mut fdo);
+    let status = IoCreateDevice(
+        driver,
+        8,
+        core::ptr::null_mut(),
+        FILE_DEVICE_DISK,
+        FILE_DEVICE_SECURE_OPEN,
+        0,
+        &mut fdo,
+    );
     if status < 0 {
         claim(pdo, SRB_FUNCTION_RELEASE_DEVICE);
         return status;
@@ -200,7 +227,9 @@ unsafe fn claim(device: *mut DEVICE_OBJECT, function: u8) -> NTSTATUS {
 }
 
 unsafe extern "win64" fn dispatch(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
-    let Some(disk) = Disk::of(device) else { return complete(irp, STATUS_DELETE_PENDING, 0) };
+    let Some(disk) = Disk::of(device) else {
+        return complete(irp, STATUS_DELETE_PENDING, 0);
+    };
     match (*current(irp)).MajorFunction {
         IRP_MJ_CREATE | IRP_MJ_CLOSE => complete(irp, STATUS_SUCCESS, 0),
         IRP_MJ_READ | IRP_MJ_WRITE => io::read_write(disk, irp),
@@ -245,7 +274,9 @@ unsafe fn pnp(disk: &Disk, device: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATU
                 // What is in the disk's cache is made safe before the disk goes.
                 let status = command::flush(disk, true);
                 if status < 0 {
-                    crate::kd::text(&alloc::format!("disk: the flush before the removal failed: {status:#x}"));
+                    crate::kd::text(&alloc::format!(
+                        "disk: the flush before the removal failed: {status:#x}"
+                    ));
                 }
             }
             withdraw(disk);
@@ -255,12 +286,18 @@ unsafe fn pnp(disk: &Disk, device: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATU
             skip(irp);
             let status = IofCallDriver(lower, irp);
             IoDetachDevice(lower);
-            (*device).DeviceExtension.cast::<*const Disk>().write(core::ptr::null());
+            (*device)
+                .DeviceExtension
+                .cast::<*const Disk>()
+                .write(core::ptr::null());
             drop(Box::from_raw(core::ptr::from_ref(disk).cast_mut()));
             IoDeleteDevice(device);
             status
         }
-        IRP_MN_QUERY_REMOVE_DEVICE | IRP_MN_CANCEL_REMOVE_DEVICE | IRP_MN_QUERY_STOP_DEVICE | IRP_MN_CANCEL_STOP_DEVICE
+        IRP_MN_QUERY_REMOVE_DEVICE
+        | IRP_MN_CANCEL_REMOVE_DEVICE
+        | IRP_MN_QUERY_STOP_DEVICE
+        | IRP_MN_CANCEL_STOP_DEVICE
         | IRP_MN_STOP_DEVICE => {
             (*irp).IoStatus.Status = STATUS_SUCCESS;
             skip(irp);

@@ -49,7 +49,10 @@ struct Packet {
 pub(crate) unsafe fn read_write(disk: &Disk, irp: *mut IRP) -> NTSTATUS {
     let location = current(irp);
     let write = (*location).MajorFunction == IRP_MJ_WRITE;
-    let (length, at) = ((*location).Parameters.Read.Length, (*location).Parameters.Read.ByteOffset as u64);
+    let (length, at) = (
+        (*location).Parameters.Read.Length,
+        (*location).Parameters.Read.ByteOffset as u64,
+    );
     if !disk.enter() {
         return complete(irp, STATUS_NO_SUCH_DEVICE, 0);
     }
@@ -58,11 +61,21 @@ pub(crate) unsafe fn read_write(disk: &Disk, irp: *mut IRP) -> NTSTATUS {
     let bad = length == 0
         || !at.is_multiple_of(block)
         || !u64::from(length).is_multiple_of(block)
-        || at.checked_add(u64::from(length)).is_none_or(|end| end > facts.capacity())
+        || at
+            .checked_add(u64::from(length))
+            .is_none_or(|end| end > facts.capacity())
         || (*irp).MdlAddress.is_null();
     if bad {
         disk.leave();
-        return complete(irp, if length == 0 { STATUS_SUCCESS } else { STATUS_INVALID_PARAMETER }, 0);
+        return complete(
+            irp,
+            if length == 0 {
+                STATUS_SUCCESS
+            } else {
+                STATUS_INVALID_PARAMETER
+            },
+            0,
+        );
     }
     mark_pending(irp);
     let aligned = mdl_va((*irp).MdlAddress) & 0xfff == 0;
@@ -76,7 +89,13 @@ pub(crate) unsafe fn read_write(disk: &Disk, irp: *mut IRP) -> NTSTATUS {
     }));
     for piece in transfer::pieces(length, max) {
         let lba = (at + u64::from(piece.offset)) / block;
-        let (cdb, cdb_length) = transfer::read_write_cdb(write, lba, piece.length / facts.block, facts.limits().long, false);
+        let (cdb, cdb_length) = transfer::read_write_cdb(
+            write,
+            lba,
+            piece.length / facts.block,
+            facts.limits().long,
+            false,
+        );
         let packet = Box::into_raw(Box::new(Packet {
             transfer,
             facts: facts.clone(),
@@ -112,17 +131,27 @@ unsafe fn send(pointer: *mut Packet) {
     } else {
         crate::io::IoReuseIrp(packet.irp, STATUS_NOT_SUPPORTED);
     }
-    let srb = packet.block.prepare(packet.facts.extended, SRB_FUNCTION_EXECUTE_SCSI, packet.facts.timeout);
+    let srb = packet.block.prepare(
+        packet.facts.extended,
+        SRB_FUNCTION_EXECUTE_SCSI,
+        packet.facts.timeout,
+    );
     packet.block.set_cdb(&packet.cdb, packet.cdb_length);
     let mdl = (*transfer.irp).MdlAddress;
     srb.set_data((mdl_va(mdl) + packet.offset as usize) as PVOID);
     srb.set_length(packet.length);
-    let direction = if packet.write { SRB_FLAGS_DATA_OUT } else { SRB_FLAGS_DATA_IN };
+    let direction = if packet.write {
+        SRB_FLAGS_DATA_OUT
+    } else {
+        SRB_FLAGS_DATA_IN
+    };
     srb.set_flags(direction | SRB_FLAGS_NO_QUEUE_FREEZE | SRB_FLAGS_ADAPTER_CACHE_ENABLE);
     // The last try is untagged, with disconnect and synchronous transfer disabled.
     srb.set_simple_tag(packet.retries > 0);
     if packet.retries == 0 {
-        srb.set_flags(srb.flags() | SRB_FLAGS_DISABLE_DISCONNECT | SRB_FLAGS_DISABLE_SYNCH_TRANSFER);
+        srb.set_flags(
+            srb.flags() | SRB_FLAGS_DISABLE_DISCONNECT | SRB_FLAGS_DISABLE_SYNCH_TRANSFER,
+        );
     }
     carry(packet.irp, srb, mdl);
     set_completion(packet.irp, done, pointer.cast());
@@ -163,7 +192,12 @@ unsafe fn end(pointer: *mut Packet, status: NTSTATUS, moved: u32) {
             if packet.write { "write" } else { "read" },
             packet.length
         ));
-        let _ = transfer.status.compare_exchange(STATUS_SUCCESS, status, Ordering::AcqRel, Ordering::Acquire);
+        let _ = transfer.status.compare_exchange(
+            STATUS_SUCCESS,
+            status,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
     }
     transfer.moved.fetch_add(u64::from(moved), Ordering::AcqRel);
     if !packet.irp.is_null() {

@@ -30,9 +30,12 @@ impl Sense {
                 asc: byte(12),
                 ascq: byte(13),
             }),
-            0x72 | 0x73 if data.len() >= 2 => {
-                Some(Self { key: data[1] & 0x0f, asc: byte(2), ascq: byte(3), incorrect_length: false })
-            }
+            0x72 | 0x73 if data.len() >= 2 => Some(Self {
+                key: data[1] & 0x0f,
+                asc: byte(2),
+                ascq: byte(3),
+                incorrect_length: false,
+            }),
             _ => None,
         }
     }
@@ -101,7 +104,10 @@ pub fn judge(outcome: &Outcome) -> Verdict {
         SRB_STATUS_PHASE_SEQUENCE_FAILURE => retry(0, IO_DEVICE_ERROR),
         SRB_STATUS_BUSY => retry(1000, DEVICE_BUSY),
         SRB_STATUS_INVALID_REQUEST => Verdict::Fail(INVALID_DEVICE_REQUEST),
-        SRB_STATUS_NO_DEVICE | SRB_STATUS_NO_HBA | SRB_STATUS_INVALID_PATH_ID | SRB_STATUS_INVALID_TARGET_ID
+        SRB_STATUS_NO_DEVICE
+        | SRB_STATUS_NO_HBA
+        | SRB_STATUS_INVALID_PATH_ID
+        | SRB_STATUS_INVALID_TARGET_ID
         | SRB_STATUS_INVALID_LUN => Verdict::Fail(NO_SUCH_DEVICE),
         SRB_STATUS_SELECTION_TIMEOUT => Verdict::Fail(DEVICE_NOT_CONNECTED),
         SRB_STATUS_INTERNAL_ERROR => Verdict::Fail(INTERNAL_ERROR),
@@ -113,9 +119,15 @@ pub fn judge(outcome: &Outcome) -> Verdict {
 
 fn by_scsi_status(status: u8) -> Verdict {
     match status {
-        SCSISTAT_BUSY | SCSISTAT_QUEUE_FULL => Verdict::Retry { after: 1000, status: DEVICE_BUSY },
+        SCSISTAT_BUSY | SCSISTAT_QUEUE_FULL => Verdict::Retry {
+            after: 1000,
+            status: DEVICE_BUSY,
+        },
         SCSISTAT_RESERVATION_CONFLICT => Verdict::Fail(DEVICE_BUSY),
-        _ => Verdict::Retry { after: 0, status: IO_DEVICE_ERROR },
+        _ => Verdict::Retry {
+            after: 0,
+            status: IO_DEVICE_ERROR,
+        },
     }
 }
 
@@ -127,16 +139,22 @@ fn by_sense(outcome: &Outcome, sense: Sense) -> Verdict {
         (SENSE_RECOVERED_ERROR, ..) => Verdict::Success,
         (SENSE_NOT_READY, 0x04, 0x01 | 0x07) => retry(10_000, DEVICE_NOT_READY),
         (SENSE_NOT_READY, 0x04, 0x00 | 0x04 | 0x08) => Verdict::Fail(DEVICE_NOT_READY),
-        (SENSE_NOT_READY, 0x04, 0x03) | (SENSE_NOT_READY, 0x3a, _) => Verdict::Fail(NO_MEDIA_IN_DEVICE),
+        (SENSE_NOT_READY, 0x04, 0x03) | (SENSE_NOT_READY, 0x3a, _) => {
+            Verdict::Fail(NO_MEDIA_IN_DEVICE)
+        }
         (SENSE_NOT_READY, 0x04, 0x14) => retry(10_000, DEVICE_NOT_READY),
         (SENSE_NOT_READY, ..) => retry(0, DEVICE_NOT_READY),
         (SENSE_MEDIUM_ERROR, ..) => Verdict::Fail(DEVICE_DATA_ERROR),
         (SENSE_HARDWARE_ERROR, 0x08, 0x03) => retry(1000, CRC_ERROR),
         (SENSE_HARDWARE_ERROR, ..) => Verdict::Fail(DEVICE_HARDWARE_ERROR),
-        (SENSE_ILLEGAL_REQUEST, 0x21, _) if outcome.read_write && outcome.in_range => retry(5000, NONEXISTENT_SECTOR),
+        (SENSE_ILLEGAL_REQUEST, 0x21, _) if outcome.read_write && outcome.in_range => {
+            retry(5000, NONEXISTENT_SECTOR)
+        }
         (SENSE_ILLEGAL_REQUEST, 0x21, _) => Verdict::Fail(NONEXISTENT_SECTOR),
         (SENSE_ILLEGAL_REQUEST, ..) => Verdict::Fail(INVALID_DEVICE_REQUEST),
-        (SENSE_UNIT_ATTENTION, 0x2a, 0x09) | (SENSE_UNIT_ATTENTION, 0x3f, 0x01) => retry(1000, IO_DEVICE_ERROR),
+        (SENSE_UNIT_ATTENTION, 0x2a, 0x09) | (SENSE_UNIT_ATTENTION, 0x3f, 0x01) => {
+            retry(1000, IO_DEVICE_ERROR)
+        }
         (SENSE_UNIT_ATTENTION, 0x3f, _) => retry(5000, IO_DEVICE_ERROR),
         (SENSE_UNIT_ATTENTION, ..) => retry(0, VERIFY_REQUIRED),
         (SENSE_DATA_PROTECT, 0x27, 0x07) => Verdict::Fail(DISK_RESOURCES_EXHAUSTED),
@@ -156,7 +174,12 @@ mod tests {
         Outcome {
             srb_status: SRB_STATUS_ERROR,
             scsi_status: SCSISTAT_CHECK_CONDITION,
-            sense: Some(Sense { key, asc, ascq, incorrect_length: false }),
+            sense: Some(Sense {
+                key,
+                asc,
+                ascq,
+                incorrect_length: false,
+            }),
             read_write: true,
             write: true,
             in_range: true,
@@ -164,25 +187,88 @@ mod tests {
     }
 
     fn plain(srb_status: u8) -> Outcome {
-        Outcome { srb_status, scsi_status: 0, sense: None, read_write: true, write: false, in_range: true }
+        Outcome {
+            srb_status,
+            scsi_status: 0,
+            sense: None,
+            read_write: true,
+            write: false,
+            in_range: true,
+        }
     }
 
     #[test]
     fn sense_decides_as_the_table_says() {
         let table: &[(u8, u8, u8, Verdict)] = &[
             (SENSE_RECOVERED_ERROR, 0x17, 0, Verdict::Success),
-            (SENSE_NOT_READY, 4, 1, Verdict::Retry { after: 10_000, status: DEVICE_NOT_READY }),
+            (
+                SENSE_NOT_READY,
+                4,
+                1,
+                Verdict::Retry {
+                    after: 10_000,
+                    status: DEVICE_NOT_READY,
+                },
+            ),
             (SENSE_NOT_READY, 0x3a, 0, Verdict::Fail(NO_MEDIA_IN_DEVICE)),
-            (SENSE_MEDIUM_ERROR, 0x11, 0, Verdict::Fail(DEVICE_DATA_ERROR)),
-            (SENSE_HARDWARE_ERROR, 8, 3, Verdict::Retry { after: 1000, status: CRC_ERROR }),
-            (SENSE_ILLEGAL_REQUEST, 0x20, 0, Verdict::Fail(INVALID_DEVICE_REQUEST)),
-            (SENSE_UNIT_ATTENTION, 0x2a, 9, Verdict::Retry { after: 1000, status: IO_DEVICE_ERROR }),
-            (SENSE_DATA_PROTECT, 0x27, 7, Verdict::Fail(DISK_RESOURCES_EXHAUSTED)),
-            (SENSE_DATA_PROTECT, 0x20, 0, Verdict::Fail(MEDIA_WRITE_PROTECTED)),
-            (SENSE_ABORTED_COMMAND, 0, 0, Verdict::Retry { after: 1000, status: IO_DEVICE_ERROR }),
+            (
+                SENSE_MEDIUM_ERROR,
+                0x11,
+                0,
+                Verdict::Fail(DEVICE_DATA_ERROR),
+            ),
+            (
+                SENSE_HARDWARE_ERROR,
+                8,
+                3,
+                Verdict::Retry {
+                    after: 1000,
+                    status: CRC_ERROR,
+                },
+            ),
+            (
+                SENSE_ILLEGAL_REQUEST,
+                0x20,
+                0,
+                Verdict::Fail(INVALID_DEVICE_REQUEST),
+            ),
+            (
+                SENSE_UNIT_ATTENTION,
+                0x2a,
+                9,
+                Verdict::Retry {
+                    after: 1000,
+                    status: IO_DEVICE_ERROR,
+                },
+            ),
+            (
+                SENSE_DATA_PROTECT,
+                0x27,
+                7,
+                Verdict::Fail(DISK_RESOURCES_EXHAUSTED),
+            ),
+            (
+                SENSE_DATA_PROTECT,
+                0x20,
+                0,
+                Verdict::Fail(MEDIA_WRITE_PROTECTED),
+            ),
+            (
+                SENSE_ABORTED_COMMAND,
+                0,
+                0,
+                Verdict::Retry {
+                    after: 1000,
+                    status: IO_DEVICE_ERROR,
+                },
+            ),
         ];
         for &(key, asc, ascq, verdict) in table {
-            assert_eq!(judge(&sensed(key, asc, ascq)), verdict, "{key:x}/{asc:x}/{ascq:x}");
+            assert_eq!(
+                judge(&sensed(key, asc, ascq)),
+                verdict,
+                "{key:x}/{asc:x}/{ascq:x}"
+            );
         }
     }
 
@@ -196,23 +282,52 @@ mod tests {
 
     #[test]
     fn a_reset_is_retried_and_a_vanished_unit_is_not() {
-        assert!(matches!(judge(&plain(SRB_STATUS_BUS_RESET)), Verdict::Retry { .. }));
-        assert_eq!(judge(&plain(SRB_STATUS_NO_DEVICE)), Verdict::Fail(NO_SUCH_DEVICE));
+        assert!(matches!(
+            judge(&plain(SRB_STATUS_BUS_RESET)),
+            Verdict::Retry { .. }
+        ));
+        assert_eq!(
+            judge(&plain(SRB_STATUS_NO_DEVICE)),
+            Verdict::Fail(NO_SUCH_DEVICE)
+        );
     }
 
     #[test]
     fn short_data_fails_a_read_and_not_an_inquiry() {
-        assert!(matches!(judge(&plain(SRB_STATUS_DATA_OVERRUN)), Verdict::Retry { .. }));
-        assert_eq!(judge(&Outcome { read_write: false, ..plain(SRB_STATUS_DATA_OVERRUN) }), Verdict::Success);
+        assert!(matches!(
+            judge(&plain(SRB_STATUS_DATA_OVERRUN)),
+            Verdict::Retry { .. }
+        ));
+        assert_eq!(
+            judge(&Outcome {
+                read_write: false,
+                ..plain(SRB_STATUS_DATA_OVERRUN)
+            }),
+            Verdict::Success
+        );
     }
 
     #[test]
     fn sense_is_read_in_both_formats_and_never_beyond_its_end() {
         let mut fixed = [0u8; 18];
         (fixed[0], fixed[2], fixed[12], fixed[13]) = (0xf0, 0x25, 0x21, 1);
-        assert_eq!(Sense::parse(&fixed), Some(Sense { key: 5, asc: 0x21, ascq: 1, incorrect_length: true }));
-        assert_eq!(Sense::parse(&[0x72, 6, 0x29, 2]).map(|s| (s.key, s.asc, s.ascq)), Some((6, 0x29, 2)));
-        assert_eq!(Sense::parse(&fixed[..3]).map(|s| (s.key, s.asc)), Some((5, 0)));
+        assert_eq!(
+            Sense::parse(&fixed),
+            Some(Sense {
+                key: 5,
+                asc: 0x21,
+                ascq: 1,
+                incorrect_length: true
+            })
+        );
+        assert_eq!(
+            Sense::parse(&[0x72, 6, 0x29, 2]).map(|s| (s.key, s.asc, s.ascq)),
+            Some((6, 0x29, 2))
+        );
+        assert_eq!(
+            Sense::parse(&fixed[..3]).map(|s| (s.key, s.asc)),
+            Some((5, 0))
+        );
         assert_eq!(Sense::parse(&fixed[..2]), None);
         assert_eq!(Sense::parse(&[]), None);
     }

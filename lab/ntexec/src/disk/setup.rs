@@ -17,8 +17,19 @@ const TIMEOUT: u32 = 60;
 
 /// IOCTL_STORAGE_QUERY_PROPERTY to the device below; the descriptor's bytes. PASSIVE_LEVEL.
 fn property(disk: &Disk, property: u32) -> Result<Vec<u8>, NTSTATUS> {
-    let query = StoragePropertyQuery { property_id: property, query_type: PROPERTY_STANDARD_QUERY, additional_parameters: 0 };
-    let bytes: Vec<u8> = [query.property_id, query.query_type, query.additional_parameters].iter().flat_map(|word| word.to_le_bytes()).collect();
+    let query = StoragePropertyQuery {
+        property_id: property,
+        query_type: PROPERTY_STANDARD_QUERY,
+        additional_parameters: 0,
+    };
+    let bytes: Vec<u8> = [
+        query.property_id,
+        query.query_type,
+        query.additional_parameters,
+    ]
+    .iter()
+    .flat_map(|word| word.to_le_bytes())
+    .collect();
     ioctl(disk, IOCTL_STORAGE_QUERY_PROPERTY, &bytes, 512)
 }
 
@@ -43,23 +54,40 @@ fn ioctl(disk: &Disk, code: u32, input: &[u8], room: usize) -> Result<Vec<u8>, N
         let length = (*irp).IoStatus.Information.min(room);
         (*irp).AssociatedIrp.SystemBuffer = core::ptr::null_mut();
         IoFreeIrp(irp);
-        if status < 0 { Err(status) } else { Ok(buffer.bytes()[..length].to_vec()) }
+        if status < 0 {
+            Err(status)
+        } else {
+            Ok(buffer.bytes()[..length].to_vec())
+        }
     }
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map_or(0, u32::from_le_bytes)
+    bytes
+        .get(at..at + 4)
+        .and_then(|four| four.try_into().ok())
+        .map_or(0, u32::from_le_bytes)
 }
 
 fn text_at(bytes: &[u8], offset: u32) -> String {
-    let tail = if offset == 0 { &[] } else { bytes.get(offset as usize..).unwrap_or_default() };
-    let end = tail.iter().position(|byte| *byte == 0).unwrap_or(tail.len());
+    let tail = if offset == 0 {
+        &[]
+    } else {
+        bytes.get(offset as usize..).unwrap_or_default()
+    };
+    let end = tail
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(tail.len());
     String::from(String::from_utf8_lossy(&tail[..end]).trim())
 }
 
 /// Asks everything.
 pub(crate) fn ask(disk: &Disk) -> Result<Facts, NTSTATUS> {
-    let mut facts = Facts { timeout: TIMEOUT, ..Facts::default() };
+    let mut facts = Facts {
+        timeout: TIMEOUT,
+        ..Facts::default()
+    };
     // The miniport's property may fail; it names a time out of the miniport's own.
     if let Ok(miniport) = property(disk, STORAGE_MINIPORT_PROPERTY) {
         let own = word(&miniport, 12) >> 16;
@@ -82,7 +110,10 @@ pub(crate) fn ask(disk: &Disk) -> Result<Facts, NTSTATUS> {
     if facts.blocks != 0 {
         let (cdb, _) = transfer::read_write_cdb(false, 0, 1, facts.limits().long, false);
         if let Err(status) = receive(disk, facts.extended, cdb, facts.block, 4) {
-            crate::kd::text(&alloc::format!("disk: target {}: sector 0 cannot be read: {status:#x}", facts.address.1));
+            crate::kd::text(&alloc::format!(
+                "disk: target {}: sector 0 cannot be read: {status:#x}",
+                facts.address.1
+            ));
         }
     }
     vital_pages(disk, &facts);
@@ -93,7 +124,9 @@ pub(crate) fn ask(disk: &Disk) -> Result<Facts, NTSTATUS> {
 /// `Disk\TimeOutValue`.
 fn registry_timeout() -> u32 {
     let key = crate::cm::service_key("Disk");
-    crate::cm::read(|hive| hive.dword(&key, "TimeOutValue")).filter(|seconds| *seconds != 0).unwrap_or(TIMEOUT)
+    crate::cm::read(|hive| hive.dword(&key, "TimeOutValue"))
+        .filter(|seconds| *seconds != 0)
+        .unwrap_or(TIMEOUT)
 }
 
 /// READ CAPACITY(10), and (16) if that is not enough; short data are asked for once more. No answer: no blocks of 512 bytes.
@@ -101,24 +134,43 @@ fn capacity(disk: &Disk, extended: bool) -> (u64, u32) {
     let mut cdb = [0u8; 16];
     cdb[0] = SCSIOP_READ_CAPACITY;
     let read = || receive(disk, extended, cdb, 8, 1).ok();
-    let Some(data) = read().filter(|data| data.len() == 8).or_else(read) else { return (0, 512) };
-    let Some(eight) = data.first_chunk::<8>() else { return (0, 512) };
+    let Some(data) = read().filter(|data| data.len() == 8).or_else(read) else {
+        return (0, 512);
+    };
+    let Some(eight) = data.first_chunk::<8>() else {
+        return (0, 512);
+    };
     let [a, b, c, d, block @ ..] = *eight;
     let (last, block) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes(block));
     if last != u32::MAX {
         return (u64::from(last) + 1, valid(block));
     }
     let mut cdb = [0u8; 16];
-    (cdb[0], cdb[1], cdb[13]) = (SCSIOP_SERVICE_ACTION_IN16, SERVICE_ACTION_READ_CAPACITY16, 32);
-    let Ok(data) = receive(disk, extended, cdb, 32, 1) else { return (0, 512) };
-    let Some(twelve) = data.first_chunk::<12>() else { return (0, 512) };
+    (cdb[0], cdb[1], cdb[13]) = (
+        SCSIOP_SERVICE_ACTION_IN16,
+        SERVICE_ACTION_READ_CAPACITY16,
+        32,
+    );
+    let Ok(data) = receive(disk, extended, cdb, 32, 1) else {
+        return (0, 512);
+    };
+    let Some(twelve) = data.first_chunk::<12>() else {
+        return (0, 512);
+    };
     let [a, b, c, d, e, f, g, h, block @ ..] = *twelve;
-    (u64::from_be_bytes([a, b, c, d, e, f, g, h]).saturating_add(1), valid(u32::from_be_bytes(block)))
+    (
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]).saturating_add(1),
+        valid(u32::from_be_bytes(block)),
+    )
 }
 
 /// A block size that a disk can have; anything else is 512, as in disk.sys.
 fn valid(block: u32) -> u32 {
-    if block.is_power_of_two() && (512..=65536).contains(&block) { block } else { 512 }
+    if block.is_power_of_two() && (512..=65536).contains(&block) {
+        block
+    } else {
+        512
+    }
 }
 
 /// The list of VPD pages, which counts only if it begins with 0 and ascends; then those that classpnp reads.
@@ -132,12 +184,20 @@ fn vital_pages(disk: &Disk, facts: &Facts) {
     let count = usize::from(list.get(3).copied().unwrap_or(0));
     let pages: Vec<u8> = list.iter().skip(4).take(count).copied().collect();
     if pages.first() != Some(&0) || !pages.windows(2).all(|pair| pair[0] < pair[1]) {
-        crate::kd::text(&alloc::format!("disk: target {}: the list of VPD pages is not in order: none is used", facts.address.1));
+        crate::kd::text(&alloc::format!(
+            "disk: target {}: the list of VPD pages is not in order: none is used",
+            facts.address.1
+        ));
         return;
     }
     for wanted in [0xb2, 0xb0, 0x8f, 0xb1] {
-        if pages.contains(&wanted) && let Err(status) = page(wanted) {
-            crate::kd::text(&alloc::format!("disk: target {}: VPD page {wanted:#x} fails: {status:#x}", facts.address.1));
+        if pages.contains(&wanted)
+            && let Err(status) = page(wanted)
+        {
+            crate::kd::text(&alloc::format!(
+                "disk: target {}: VPD page {wanted:#x} fails: {status:#x}",
+                facts.address.1
+            ));
         }
     }
 }
@@ -147,9 +207,13 @@ fn caching(disk: &Disk, facts: &mut Facts) {
     let mut cdb = [0u8; 16];
     (cdb[0], cdb[2], cdb[4]) = (SCSIOP_MODE_SENSE, 0x08, 192);
     let read = || receive(disk, facts.extended, cdb, 192, 1).ok();
-    let Some(data) = read().or_else(read) else { return };
+    let Some(data) = read().or_else(read) else {
+        return;
+    };
     // Mode parameter header(6): length, medium type, device-specific parameter, length of block descriptors.
-    let Some([_, _, specific, descriptors]) = data.first_chunk::<4>().copied() else { return };
+    let Some([_, _, specific, descriptors]) = data.first_chunk::<4>().copied() else {
+        return;
+    };
     facts.write_protected = specific & 0x80 != 0;
     let page = data.get(4 + usize::from(descriptors)..).unwrap_or_default();
     facts.write_cache = matches!(page, [code, _, flags, ..] if code & 0x3f == 8 && flags & 4 != 0);

@@ -20,7 +20,12 @@ impl Limits {
     /// fewer than they, since a buffer need not begin on a page), at least a page, in whole blocks.
     pub fn max_bytes(&self, page_aligned: bool) -> u32 {
         let pages = u64::from(self.pages);
-        let pages = if page_aligned { pages } else { pages.saturating_sub(1) }.max(1);
+        let pages = if page_aligned {
+            pages
+        } else {
+            pages.saturating_sub(1)
+        }
+        .max(1);
         let mut bytes = u64::from(self.transfer).min(pages * 4096).max(4096);
         if !self.long {
             bytes = bytes.min(0xffff * u64::from(self.block));
@@ -44,7 +49,10 @@ pub fn pieces(length: u32, max: u32) -> impl Iterator<Item = Piece> {
     let count = length.div_ceil(max.max(1));
     (0..count).map(move |i| {
         let offset = i * max;
-        Piece { offset, length: max.min(length - offset) }
+        Piece {
+            offset,
+            length: max.min(length - offset),
+        }
     })
 }
 
@@ -70,9 +78,18 @@ pub fn read_write_cdb(write: bool, lba: u64, blocks: u32, long: bool, fua: bool)
 
 /// The blocks that a READ or WRITE command names: first block and count; `None` for other commands.
 pub fn range_of(cdb: &[u8; 16]) -> Option<(u64, u64)> {
-    let be32 = |at: usize| u64::from(u32::from_be_bytes([cdb[at], cdb[at + 1], cdb[at + 2], cdb[at + 3]]));
+    let be32 = |at: usize| {
+        u64::from(u32::from_be_bytes([
+            cdb[at],
+            cdb[at + 1],
+            cdb[at + 2],
+            cdb[at + 3],
+        ]))
+    };
     match cdb[0] {
-        SCSIOP_READ | SCSIOP_WRITE => Some((be32(2), u64::from(u16::from_be_bytes([cdb[7], cdb[8]])))),
+        SCSIOP_READ | SCSIOP_WRITE => {
+            Some((be32(2), u64::from(u16::from_be_bytes([cdb[7], cdb[8]]))))
+        }
         SCSIOP_READ12 | SCSIOP_WRITE12 => Some((be32(2), be32(6))),
         SCSIOP_READ16 | SCSIOP_WRITE16 => Some((be32(2) << 32 | be32(6), be32(10))),
         _ => None,
@@ -96,7 +113,12 @@ mod tests {
     use proptest::prelude::*;
     use std::vec::Vec;
 
-    const LIMITS: Limits = Limits { transfer: 1 << 20, pages: 17, block: 512, long: false };
+    const LIMITS: Limits = Limits {
+        transfer: 1 << 20,
+        pages: 17,
+        block: 512,
+        long: false,
+    };
 
     #[test]
     fn an_unaligned_buffer_gets_a_page_less() {
@@ -106,14 +128,33 @@ mod tests {
 
     #[test]
     fn ten_byte_commands_cap_the_blocks() {
-        let limits = Limits { transfer: u32::MAX, pages: u32::MAX, ..LIMITS };
+        let limits = Limits {
+            transfer: u32::MAX,
+            pages: u32::MAX,
+            ..LIMITS
+        };
         assert_eq!(limits.max_bytes(true), 0xffff * 512);
-        assert!(Limits { long: true, ..limits }.max_bytes(true) > 0xffff * 512);
+        assert!(
+            Limits {
+                long: true,
+                ..limits
+            }
+            .max_bytes(true)
+                > 0xffff * 512
+        );
     }
 
     #[test]
     fn a_limit_below_a_page_still_moves_a_page() {
-        assert_eq!(Limits { transfer: 512, pages: 1, ..LIMITS }.max_bytes(false), 4096);
+        assert_eq!(
+            Limits {
+                transfer: 512,
+                pages: 1,
+                ..LIMITS
+            }
+            .max_bytes(false),
+            4096
+        );
     }
 
     #[test]

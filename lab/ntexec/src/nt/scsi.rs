@@ -368,6 +368,13 @@ numbers! {
 pub const fn is_read_or_write(opcode: u8) -> bool {
     matches!(
         opcode,
-        SCSIOP_READ6 | SCSIOP_WRITE6 | SCSIOP_READ | SCSIOP_WRITE | SCSIOP_READ12 | SCSIOP_WRITE12 | SCSIOP_READ16 | SCSIOP_WRITE16
+        SCSIOP_READ6
+            | SCSIOP_WRITE6
+            | SCSIOP_READ
+            | SCSIOP_WRITE
+            | SCSIOP_READ12
+            | SCSIOP_WRITE12
+            | SCSIOP_READ16
+            | SCSIOP_WRITE16
     )
 }

@@ -40,8 +40,12 @@ pub type HwStateChange = unsafe extern "win64" fn(*mut c_void, *mut c_void, i16,
 /// `PHW_MESSAGE_SIGNALED_INTERRUPT_ROUTINE`.
 pub type HwMessageInterrupt = unsafe extern "win64" fn(*mut c_void, u32) -> u8;
 /// `POST_SCATTER_GATHER_EXECUTE`: PVOID *DeviceObject, PVOID *Irp, list, context.
-pub type PostScatterGather =
-    unsafe extern "win64" fn(*mut *mut c_void, *mut *mut c_void, *mut StorScatterGatherList, *mut c_void);
+pub type PostScatterGather = unsafe extern "win64" fn(
+    *mut *mut c_void,
+    *mut *mut c_void,
+    *mut StorScatterGatherList,
+    *mut c_void,
+);
 
 /// `HW_INITIALIZATION_DATA`: what a miniport hands to StorPortInitialize.
 #[repr(C)]

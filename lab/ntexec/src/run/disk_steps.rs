@@ -37,19 +37,37 @@ pub(super) struct Area {
 impl Area {
     /// The part that a plan names.
     pub fn of(disk: &Handle, offset: Bytes, length: Option<Bytes>) -> Result<Self, String> {
-        Self::checked(disk.facts.capacity(), disk.facts.block, offset.0, length.map(|bytes| bytes.0))
+        Self::checked(
+            disk.facts.capacity(),
+            disk.facts.block,
+            offset.0,
+            length.map(|bytes| bytes.0),
+        )
     }
 
-    fn checked(capacity: u64, block: u32, offset: u64, length: Option<u64>) -> Result<Self, String> {
+    fn checked(
+        capacity: u64,
+        block: u32,
+        offset: u64,
+        length: Option<u64>,
+    ) -> Result<Self, String> {
         let length = length.unwrap_or(capacity.saturating_sub(offset));
         let size = u64::from(block.max(1));
         if !offset.is_multiple_of(size) || !length.is_multiple_of(size) {
-            return Err(format!("offset {offset} or length {length} is not a multiple of the disk's block of {size} bytes"));
+            return Err(format!(
+                "offset {offset} or length {length} is not a multiple of the disk's block of {size} bytes"
+            ));
         }
         if length == 0 || offset.checked_add(length).is_none_or(|end| end > capacity) {
-            return Err(format!("{length} bytes at {offset} do not lie on the disk of {capacity} bytes"));
+            return Err(format!(
+                "{length} bytes at {offset} do not lie on the disk of {capacity} bytes"
+            ));
         }
-        Ok(Self { offset, length, block: block.max(1) })
+        Ok(Self {
+            offset,
+            length,
+            block: block.max(1),
+        })
     }
 
     /// A request's size, in whole blocks of the disk and at most 16 MiB.
@@ -57,7 +75,11 @@ impl Area {
         const MOST: u64 = 16 << 20;
         let size = u64::from(self.block);
         if wanted.0 > MOST {
-            return Err(format!("requests of {} are larger than the limit of {}", wanted, Bytes(MOST)));
+            return Err(format!(
+                "requests of {} are larger than the limit of {}",
+                wanted,
+                Bytes(MOST)
+            ));
         }
         let rounded = wanted.0.next_multiple_of(size).max(size);
         usize::try_from(rounded).map_err(|_| format!("requests of {rounded} bytes are too large"))
@@ -74,13 +96,21 @@ pub(super) struct Tally {
 impl Tally {
     /// Starts the clock.
     pub fn begin() -> Self {
-        Self { begun: microseconds(), io: Io::default(), latency: 0 }
+        Self {
+            begun: microseconds(),
+            io: Io::default(),
+            latency: 0,
+        }
     }
 
     /// A request is done.
     pub fn count(&mut self, finished: &Finished, write: bool) {
         self.io.requests += 1;
-        let bytes = if write { &mut self.io.bytes_written } else { &mut self.io.bytes_read };
+        let bytes = if write {
+            &mut self.io.bytes_written
+        } else {
+            &mut self.io.bytes_read
+        };
         *bytes += finished.moved as u64;
         self.latency += finished.microseconds;
         self.io.latency_max = self.io.latency_max.max(finished.microseconds);
@@ -99,13 +129,20 @@ impl Tally {
 
 /// Compares bytes with what was last written.
 pub(super) fn compare(stamp: Stamp, offset: u64, bytes: &[u8], plain: bool) -> Result<(), String> {
-    let found = with_knowledge(stamp.disk, |known| known.mismatch(stamp, offset / UNIT as u64, bytes, plain));
+    let found = with_knowledge(stamp.disk, |known| {
+        known.mismatch(stamp, offset / UNIT as u64, bytes, plain)
+    });
     match found {
         None => Ok(()),
         Some((sector, at)) => {
             let here = usize::try_from(sector * UNIT as u64 - offset).unwrap_or(0) + at;
-            let got = bytes.get(here..bytes.len().min(here + 16)).unwrap_or_default();
-            Err(format!("byte {at} of sector {sector} is not what was written; there is {}", hex::digits(got)))
+            let got = bytes
+                .get(here..bytes.len().min(here + 16))
+                .unwrap_or_default();
+            Err(format!(
+                "byte {at} of sector {sector} is not what was written; there is {}",
+                hex::digits(got)
+            ))
         }
     }
 }
@@ -164,9 +201,17 @@ fn command(disk: &Handle, step: &plan::Cdb) -> Result<(), String> {
             hex::digits(&answer.data[..answer.data.len().min(64)])
         )
     };
-    let matches = answer.data.len() >= expect.len() && expect.iter().zip(&answer.data).all(|(want, got)| want.is_none_or(|want| want == *got));
+    let matches = answer.data.len() >= expect.len()
+        && expect
+            .iter()
+            .zip(&answer.data)
+            .all(|(want, got)| want.is_none_or(|want| want == *got));
     if answer.scsi_status != step.status {
-        Err(format!("expected SCSI status {:#x}; {}", step.status, came()))
+        Err(format!(
+            "expected SCSI status {:#x}; {}",
+            step.status,
+            came()
+        ))
     } else if step.sense.is_some() && sense != step.sense {
         Err(format!("expected sense {:x?}; {}", step.sense, came()))
     } else if !matches {
@@ -182,9 +227,22 @@ mod tests {
 
     #[test]
     fn an_area_lies_on_the_disk_in_whole_blocks() {
-        assert_eq!(Area::checked(1 << 20, 4096, 4096, None).map(|area| area.length), Ok((1 << 20) - 4096));
-        for (offset, length) in [(512, None), (0, Some(100)), (0, Some(0)), (0, Some(2 << 20)), (1 << 20, None), (u64::MAX - 4095, Some(8192))] {
-            assert!(Area::checked(1 << 20, 4096, offset, length).is_err(), "{offset} {length:?}");
+        assert_eq!(
+            Area::checked(1 << 20, 4096, 4096, None).map(|area| area.length),
+            Ok((1 << 20) - 4096)
+        );
+        for (offset, length) in [
+            (512, None),
+            (0, Some(100)),
+            (0, Some(0)),
+            (0, Some(2 << 20)),
+            (1 << 20, None),
+            (u64::MAX - 4095, Some(8192)),
+        ] {
+            assert!(
+                Area::checked(1 << 20, 4096, offset, length).is_err(),
+                "{offset} {length:?}"
+            );
         }
     }
 

@@ -10,7 +10,10 @@ pub fn bytes(text: &str) -> Option<Vec<u8>> {
 
 /// The bytes that digits name, `None` for `..`.
 pub fn pattern(text: &str) -> Option<Vec<Option<u8>>> {
-    let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let digits: Vec<u8> = text
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
     if !digits.len().is_multiple_of(2) {
         return None;
     }
@@ -20,7 +23,9 @@ pub fn pattern(text: &str) -> Option<Vec<Option<u8>>> {
             b".." => Some(None),
             _ => {
                 let pair = core::str::from_utf8(pair).ok()?;
-                pair.bytes().all(|digit| digit.is_ascii_hexdigit()).then_some(())?;
+                pair.bytes()
+                    .all(|digit| digit.is_ascii_hexdigit())
+                    .then_some(())?;
                 u8::from_str_radix(pair, 16).ok().map(Some)
             }
         })
@@ -29,7 +34,11 @@ pub fn pattern(text: &str) -> Option<Vec<Option<u8>>> {
 
 /// Digits.
 pub fn digits(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(u32::from(digit), 16))
+        .collect()
 }
 
 #[cfg(test)]
@@ -47,6 +56,9 @@ mod tests {
 
     #[test]
     fn dots_stand_for_any_byte() {
-        assert_eq!(pattern("00..ff"), Some(Vec::from([Some(0), None, Some(0xff)])));
+        assert_eq!(
+            pattern("00..ff"),
+            Some(Vec::from([Some(0), None, Some(0xff)]))
+        );
     }
 }

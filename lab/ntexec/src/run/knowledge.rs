@@ -16,19 +16,26 @@ pub struct Knowledge {
 impl Knowledge {
     /// Nothing.
     pub const fn new() -> Self {
-        Self { chunks: BTreeMap::new() }
+        Self {
+            chunks: BTreeMap::new(),
+        }
     }
 
     /// How often a sector was written: 0 if this is not known.
     pub fn generation(&self, sector: u64) -> u32 {
         let within = usize::try_from(sector % CHUNK).unwrap_or(0);
-        self.chunks.get(&(sector / CHUNK)).map_or(0, |chunk| chunk[within])
+        self.chunks
+            .get(&(sector / CHUNK))
+            .map_or(0, |chunk| chunk[within])
     }
 
     /// The generation that the next write of a sector gets.
     pub fn advance(&mut self, sector: u64) -> u32 {
         let within = usize::try_from(sector % CHUNK).unwrap_or(0);
-        let chunk = self.chunks.entry(sector / CHUNK).or_insert_with(|| alloc::vec![0; CHUNK as usize].into_boxed_slice());
+        let chunk = self
+            .chunks
+            .entry(sector / CHUNK)
+            .or_insert_with(|| alloc::vec![0; CHUNK as usize].into_boxed_slice());
         chunk[within] = chunk[within].wrapping_add(1).max(1);
         chunk[within]
     }
@@ -45,20 +52,37 @@ impl Knowledge {
     /// Fills a buffer with what a random write of its sectors gives, and remembers it.
     pub fn fill_next(&mut self, stamp: Stamp, first: u64, bytes: &mut [u8]) {
         for (sector, chunk) in (first..).zip(bytes.chunks_exact_mut(UNIT)) {
-            Stamp { generation: self.advance(sector), ..stamp }.fill(sector, chunk);
+            Stamp {
+                generation: self.advance(sector),
+                ..stamp
+            }
+            .fill(sector, chunk);
         }
     }
 
     /// The sector and the byte in it that are not what was last written; sectors of which nothing is known are passed over
     /// unless `plain` says that they hold the plain pattern.
-    pub fn mismatch(&self, stamp: Stamp, first: u64, bytes: &[u8], plain: bool) -> Option<(u64, usize)> {
-        (first..).zip(bytes.chunks_exact(UNIT)).find_map(|(sector, chunk)| {
-            let generation = self.generation(sector);
-            if generation == 0 && !plain {
-                return None;
-            }
-            Stamp { generation, ..stamp }.mismatch(sector, chunk).map(|at| (sector, at))
-        })
+    pub fn mismatch(
+        &self,
+        stamp: Stamp,
+        first: u64,
+        bytes: &[u8],
+        plain: bool,
+    ) -> Option<(u64, usize)> {
+        (first..)
+            .zip(bytes.chunks_exact(UNIT))
+            .find_map(|(sector, chunk)| {
+                let generation = self.generation(sector);
+                if generation == 0 && !plain {
+                    return None;
+                }
+                Stamp {
+                    generation,
+                    ..stamp
+                }
+                .mismatch(sector, chunk)
+                .map(|at| (sector, at))
+            })
     }
 }
 
@@ -66,7 +90,11 @@ impl Knowledge {
 mod tests {
     use super::*;
 
-    const STAMP: Stamp = Stamp { seed: 3, disk: 1, generation: 0 };
+    const STAMP: Stamp = Stamp {
+        seed: 3,
+        disk: 1,
+        generation: 0,
+    };
 
     #[test]
     fn what_was_last_written_is_expected_and_nothing_older() {
@@ -84,7 +112,12 @@ mod tests {
         let mut known = Knowledge::new();
         let zeros = [0u8; UNIT];
         assert_eq!(known.mismatch(STAMP, 9, &zeros, false), None);
-        assert_eq!(known.mismatch(STAMP, 9, &zeros, true).map(|(sector, _)| sector), Some(9));
+        assert_eq!(
+            known
+                .mismatch(STAMP, 9, &zeros, true)
+                .map(|(sector, _)| sector),
+            Some(9)
+        );
         known.advance(9);
         known.reset(9, 1);
         assert_eq!(known.generation(9), 0);

@@ -34,11 +34,18 @@ pub fn plan_thread(bundle: &'static Bundle) -> ! {
         crate::kd::text("run: the devices did not settle");
     }
     reboot_if_asked(bundle.first_step);
-    for (number, step) in (0u32..).zip(&bundle.plan.step).skip(bundle.first_step as usize) {
+    for (number, step) in (0u32..)
+        .zip(&bundle.plan.step)
+        .skip(bundle.first_step as usize)
+    {
         crate::check::emit(&Record::StepBegin { step: number });
         let (result, io) = do_step(bundle, number, step);
         let failed = result.is_err();
-        crate::check::emit(&Record::StepEnd { step: number, error: result.err(), io });
+        crate::check::emit(&Record::StepEnd {
+            step: number,
+            error: result.err(),
+            io,
+        });
         if failed {
             ok = false;
             break;
@@ -66,14 +73,23 @@ fn reboot(why: &str, next_step: u32) -> ! {
     for target in client::targets() {
         let flushed = client::find(target).map_or(Ok(()), |disk| disk.flush());
         if let Err(status) = flushed {
-            crate::kd::text(&format!("run: the flush of target {target} before the restart failed: {status:#x}"));
+            crate::kd::text(&format!(
+                "run: the flush of target {target} before the restart failed: {status:#x}"
+            ));
         }
     }
-    crate::check::emit(&Record::Reboot { why: String::from(why), next_step });
+    crate::check::emit(&Record::Reboot {
+        why: String::from(why),
+        next_step,
+    });
     machine().reset()
 }
 
-fn do_step(bundle: &'static Bundle, number: u32, step: &'static Step) -> (Result<(), String>, Vec<Io>) {
+fn do_step(
+    bundle: &'static Bundle,
+    number: u32,
+    step: &'static Step,
+) -> (Result<(), String>, Vec<Io>) {
     let seed = bundle.plan.guest.seed;
     if step.is_for_host() {
         return (host_step(number), Vec::new());
@@ -87,11 +103,25 @@ fn do_step(bundle: &'static Bundle, number: u32, step: &'static Step) -> (Result
         Step::ExpectDisks { disks, within_ms } => (expect_disks(disks, *within_ms), Vec::new()),
         Step::Unload {} => {
             let clean = crate::pnp::remove_all_and_unload();
-            (if clean { Ok(()) } else { Err("something was left behind".into()) }, Vec::new())
+            (
+                if clean {
+                    Ok(())
+                } else {
+                    Err("something was left behind".into())
+                },
+                Vec::new(),
+            )
         }
         Step::Start {} => {
             let started = crate::pnp::start_all() && crate::pnp::wait_until_settled(SETTLE_MS);
-            (if started { Ok(()) } else { Err("the devices did not start".into()) }, Vec::new())
+            (
+                if started {
+                    Ok(())
+                } else {
+                    Err("the devices did not start".into())
+                },
+                Vec::new(),
+            )
         }
         Step::Reboot {} => (Ok(()), Vec::new()),
         _ => {
@@ -111,11 +141,16 @@ fn host_step(number: u32) -> Result<(), String> {
         match machine().com1_byte() {
             Some(GO) => return Ok(()),
             Some(STOP) => return Err("the host could not do it".into()),
-            Some(other) => crate::kd::text(&format!("run: byte {other:#x} on the serial port means nothing")),
+            Some(other) => crate::kd::text(&format!(
+                "run: byte {other:#x} on the serial port means nothing"
+            )),
             None => pause(20),
         }
     }
-    Err(format!("the host said nothing for {} s", HOST_LIMIT / SECOND))
+    Err(format!(
+        "the host said nothing for {} s",
+        HOST_LIMIT / SECOND
+    ))
 }
 
 fn expect_disks(disks: &[String], within_ms: u32) -> Result<(), String> {
@@ -131,7 +166,9 @@ fn expect_disks(disks: &[String], within_ms: u32) -> Result<(), String> {
             return Ok(());
         }
         if now() >= deadline {
-            return Err(format!("the disks at targets {wanted:?} were expected; there are {there:?}"));
+            return Err(format!(
+                "the disks at targets {wanted:?} were expected; there are {there:?}"
+            ));
         }
         pause(100);
     }
@@ -141,11 +178,17 @@ fn expect_disks(disks: &[String], within_ms: u32) -> Result<(), String> {
 fn parallel(steps: &'static [Step], seed: u64, number: u32) -> (Result<(), String>, Vec<Io>) {
     let mut names: Vec<&str> = steps.iter().filter_map(disk_steps::disk_of).collect();
     if names.len() != steps.len() {
-        return (Err("only steps for disks can run at once".into()), Vec::new());
+        return (
+            Err("only steps for disks can run at once".into()),
+            Vec::new(),
+        );
     }
     names.sort_unstable();
     if names.windows(2).any(|pair| pair[0] == pair[1]) {
-        return (Err("steps that run at once must be for different disks".into()), Vec::new());
+        return (
+            Err("steps that run at once must be for different disks".into()),
+            Vec::new(),
+        );
     }
     type Done = (usize, Result<(), String>, Io);
     let results: Arc<Lock<Vec<Done>>> = Arc::new(Lock::new(Vec::with_capacity(steps.len())));
@@ -159,7 +202,9 @@ fn parallel(steps: &'static [Step], seed: u64, number: u32) -> (Result<(), Strin
             count.fetch_sub(1, Ordering::AcqRel);
         });
         if !crate::ke::thread::spawn(task) {
-            results.lock().push((index, Err("no memory for a thread".into()), Io::default()));
+            results
+                .lock()
+                .push((index, Err("no memory for a thread".into()), Io::default()));
             left.fetch_sub(1, Ordering::AcqRel);
         }
     }
@@ -173,7 +218,10 @@ fn parallel(steps: &'static [Step], seed: u64, number: u32) -> (Result<(), Strin
     let mut io = Vec::new();
     for (index, result, done) in all {
         if let (Err(why), true) = (result, first.is_ok()) {
-            first = Err(format!("step {index} of those at once, {}: {why}", steps[index].name()));
+            first = Err(format!(
+                "step {index} of those at once, {}: {why}",
+                steps[index].name()
+            ));
         }
         io.push(done);
     }

@@ -63,7 +63,11 @@ impl Stamp {
     }
 
     fn generator(&self, sector: u64) -> Random {
-        let mut mix = Random::new(self.seed ^ u64::from(self.disk).rotate_left(40) ^ u64::from(self.generation).rotate_left(20));
+        let mut mix = Random::new(
+            self.seed
+                ^ u64::from(self.disk).rotate_left(40)
+                ^ u64::from(self.generation).rotate_left(20),
+        );
         let mixed = mix.draw();
         Random::new(mixed ^ sector.wrapping_mul(0xd6e8_feb8_6659_fd93))
     }
@@ -73,7 +77,11 @@ impl Stamp {
 mod tests {
     use super::*;
 
-    const STAMP: Stamp = Stamp { seed: 1, disk: 4, generation: 0 };
+    const STAMP: Stamp = Stamp {
+        seed: 1,
+        disk: 4,
+        generation: 0,
+    };
 
     #[test]
     fn a_sector_matches_its_own_pattern_and_no_other() {
@@ -81,7 +89,14 @@ mod tests {
         STAMP.fill(77, &mut sector);
         assert_eq!(STAMP.mismatch(77, &sector), None);
         assert!(STAMP.mismatch(78, &sector).is_some());
-        for other in [Stamp { seed: 2, ..STAMP }, Stamp { disk: 5, ..STAMP }, Stamp { generation: 1, ..STAMP }] {
+        for other in [
+            Stamp { seed: 2, ..STAMP },
+            Stamp { disk: 5, ..STAMP },
+            Stamp {
+                generation: 1,
+                ..STAMP
+            },
+        ] {
             assert!(other.mismatch(77, &sector).is_some(), "{other:?}");
         }
     }

@@ -23,16 +23,31 @@ struct Request {
 }
 
 /// Does the step.
-pub(super) fn run(disk: &Handle, step: &plan::Random, seed: u64, number: u32, io: &mut Io) -> Result<(), String> {
+pub(super) fn run(
+    disk: &Handle,
+    step: &plan::Random,
+    seed: u64,
+    number: u32,
+    io: &mut Io,
+) -> Result<(), String> {
     let area = Area::of(disk, step.offset, step.length)?;
-    let (min, max) = (area.block_size(step.min_block)?, area.block_size(step.max_block)?);
+    let (min, max) = (
+        area.block_size(step.min_block)?,
+        area.block_size(step.max_block)?,
+    );
     if min > max {
         return Err(format!("min-block {min} is larger than max-block {max}"));
     }
     let depth = step.depth.clamp(1, 256) as usize;
     let mut engine = Engine::new(depth, max + SHIFT_ROOM).ok_or("no memory for the buffers")?;
-    let mut random = Random::new(seed ^ u64::from(number).rotate_left(32) ^ u64::from(io.target).rotate_left(48));
-    let stamp = Stamp { seed, disk: io.target, generation: 0 };
+    let mut random = Random::new(
+        seed ^ u64::from(number).rotate_left(32) ^ u64::from(io.target).rotate_left(48),
+    );
+    let stamp = Stamp {
+        seed,
+        disk: io.target,
+        generation: 0,
+    };
     let mut under_way: Vec<Option<Request>> = alloc::vec![None; depth];
     let (mut moved, mut failed) = (0u64, None);
     let mut tally = Tally::begin();
@@ -41,29 +56,46 @@ pub(super) fn run(disk: &Handle, step: &plan::Random, seed: u64, number: u32, io
             if failed.is_some() || moved >= step.bytes.0 || under_way[slot].is_some() {
                 continue;
             }
-            let Some(request) = choose(&mut random, disk, step, &area, min, max, &under_way) else { continue };
+            let Some(request) = choose(&mut random, disk, step, &area, min, max, &under_way) else {
+                continue;
+            };
             moved += request.length as u64;
             let bytes = &mut engine.buffer(slot)[request.shift..request.shift + request.length];
             if request.write {
-                with_knowledge(io.target, |known| known.fill_next(stamp, request.offset / UNIT as u64, bytes));
+                with_knowledge(io.target, |known| {
+                    known.fill_next(stamp, request.offset / UNIT as u64, bytes)
+                });
             } else {
                 bytes.fill(0xee);
             }
-            match engine.submit(slot, disk, request.write, request.offset, request.shift, request.length) {
+            match engine.submit(
+                slot,
+                disk,
+                request.write,
+                request.offset,
+                request.shift,
+                request.length,
+            ) {
                 Ok(()) => under_way[slot] = Some(request),
                 Err(status) => failed = Some(format!("a request cannot be sent: {status:#x}")),
             }
         }
         let Some(finished) = engine.wait() else { break };
-        let Some(request) = under_way[finished.slot].take() else { break };
+        let Some(request) = under_way[finished.slot].take() else {
+            break;
+        };
         tally.count(&finished, request.write);
         if finished.status < 0 || finished.moved != request.length {
             failed.get_or_insert_with(|| {
                 let what = if request.write { "write" } else { "read" };
-                format!("{what} of {} bytes at {}: status {:#x}, {} bytes moved", request.length, request.offset, finished.status, finished.moved)
+                format!(
+                    "{what} of {} bytes at {}: status {:#x}, {} bytes moved",
+                    request.length, request.offset, finished.status, finished.moved
+                )
             });
         } else if !request.write {
-            let bytes = &engine.buffer(finished.slot)[request.shift..request.shift + request.length];
+            let bytes =
+                &engine.buffer(finished.slot)[request.shift..request.shift + request.length];
             if let Err(why) = compare(stamp, request.offset, bytes, false) {
                 failed.get_or_insert(why);
             }
@@ -92,11 +124,22 @@ fn choose(
         let offset = area.offset + random.below(places) * block;
         // One in four begins anywhere that the adapter's alignment allows, the others at a sector's place in the page.
         let align = u64::from(disk.facts.alignment_mask) + 1;
-        let shift = if random.below(4) == 0 { random.below(SHIFT_ROOM as u64 / align.max(4)) * align.max(4) } else { random.below(8) * 512 };
+        let shift = if random.below(4) == 0 {
+            random.below(SHIFT_ROOM as u64 / align.max(4)) * align.max(4)
+        } else {
+            random.below(8) * 512
+        };
         let write = random.below(100) < u64::from(step.writes);
-        let free = under_way.iter().flatten().all(|other| offset + length <= other.offset || other.offset + other.length as u64 <= offset);
+        let free = under_way.iter().flatten().all(|other| {
+            offset + length <= other.offset || other.offset + other.length as u64 <= offset
+        });
         if free && length > 0 {
-            return Some(Request { offset, length: usize::try_from(length).ok()?, shift: usize::try_from(shift).ok()?, write });
+            return Some(Request {
+                offset,
+                length: usize::try_from(length).ok()?,
+                shift: usize::try_from(shift).ok()?,
+                write,
+            });
         }
     }
     None

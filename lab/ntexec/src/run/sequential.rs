@@ -22,7 +22,13 @@ pub(super) enum Mode {
 }
 
 /// Goes over a range.
-pub(super) fn run(disk: &Handle, range: &Range, mode: Mode, seed: u64, io: &mut Io) -> Result<(), String> {
+pub(super) fn run(
+    disk: &Handle,
+    range: &Range,
+    mode: Mode,
+    seed: u64,
+    io: &mut Io,
+) -> Result<(), String> {
     let area = Area::of(disk, range.offset, range.length)?;
     let block = area.block_size(range.block)?;
     let depth = range.depth.clamp(1, 256) as usize;
@@ -32,7 +38,11 @@ pub(super) fn run(disk: &Handle, range: &Range, mode: Mode, seed: u64, io: &mut 
         area,
         block,
         mode,
-        stamp: Stamp { seed, disk: io.target, generation: 0 },
+        stamp: Stamp {
+            seed,
+            disk: io.target,
+            generation: 0,
+        },
         hash: Sha256::new(),
         waiting: BTreeMap::new(),
         hashed: area.offset,
@@ -69,12 +79,15 @@ impl Pass<'_> {
         loop {
             while at < end && failed.is_none() {
                 let Some(slot) = free.pop() else { break };
-                let length = usize::try_from((end - at).min(self.block as u64)).unwrap_or(self.block);
+                let length =
+                    usize::try_from((end - at).min(self.block as u64)).unwrap_or(self.block);
                 if self.mode == Mode::Write {
                     self.fill(&mut engine.buffer(slot)[..length], at);
                 }
                 of_slot[slot] = (at, length);
-                if let Err(status) = engine.submit(slot, self.disk, self.mode == Mode::Write, at, 0, length) {
+                if let Err(status) =
+                    engine.submit(slot, self.disk, self.mode == Mode::Write, at, 0, length)
+                {
                     failed = Some(format!("a request cannot be sent: {status:#x}"));
                 }
                 at += length as u64;
@@ -84,7 +97,10 @@ impl Pass<'_> {
             tally.count(&finished, self.mode == Mode::Write);
             if finished.status < 0 || finished.moved != length {
                 failed.get_or_insert_with(|| {
-                    format!("{length} bytes at {offset}: status {:#x}, {} bytes moved", finished.status, finished.moved)
+                    format!(
+                        "{length} bytes at {offset}: status {:#x}, {} bytes moved",
+                        finished.status, finished.moved
+                    )
                 });
                 free.push(finished.slot);
             } else if let Err(why) = self.take(engine, finished.slot, offset, length, &mut free) {
@@ -96,19 +112,33 @@ impl Pass<'_> {
 
     fn fill(&self, bytes: &mut [u8], at: u64) {
         let first = at / UNIT as u64;
-        with_knowledge(self.stamp.disk, |known| known.reset(first, (bytes.len() / UNIT) as u64));
+        with_knowledge(self.stamp.disk, |known| {
+            known.reset(first, (bytes.len() / UNIT) as u64)
+        });
         for (sector, chunk) in (first..).zip(bytes.chunks_exact_mut(UNIT)) {
             self.stamp.fill(sector, chunk);
         }
     }
 
     /// A request is done: its bytes are looked at, and its slot is free again (now, or once the hash has come to it).
-    fn take(&mut self, engine: &mut Engine, slot: usize, offset: u64, length: usize, free: &mut alloc::vec::Vec<usize>) -> Result<(), String> {
+    fn take(
+        &mut self,
+        engine: &mut Engine,
+        slot: usize,
+        offset: u64,
+        length: usize,
+        free: &mut alloc::vec::Vec<usize>,
+    ) -> Result<(), String> {
         match self.mode {
             Mode::Write => free.push(slot),
             Mode::Verify => {
                 free.push(slot);
-                super::disk_steps::compare(self.stamp, offset, &engine.buffer(slot)[..length], true)?;
+                super::disk_steps::compare(
+                    self.stamp,
+                    offset,
+                    &engine.buffer(slot)[..length],
+                    true,
+                )?;
             }
             Mode::Hash => {
                 self.waiting.insert(offset, (slot, length));

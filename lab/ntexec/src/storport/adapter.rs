@@ -15,7 +15,9 @@ use super::timers::{HwTimerCall, PortTimer};
 use super::unit::Unit;
 use crate::nt::io::{DEVICE_OBJECT, DRIVER_OBJECT, KINTERRUPT};
 use crate::nt::ke::{KDPC, KIRQL, KSPIN_LOCK, KTIMER};
-use crate::nt::storport::{AccessRange, HwBoolean, HwInitializationData, PortConfigurationInformation};
+use crate::nt::storport::{
+    AccessRange, HwBoolean, HwInitializationData, PortConfigurationInformation,
+};
 use crate::sync::Lock;
 
 /// Where an adapter is in its life, as the rules on calls need it.
@@ -40,10 +42,18 @@ pub(crate) enum Phase {
 
 impl Phase {
     fn from_raw(raw: u32) -> Self {
-        [Self::Idle, Self::Finding, Self::Found, Self::Initializing, Self::PassiveInitializing, Self::Running, Self::Stopping]
-            .into_iter()
-            .find(|phase| *phase as u32 == raw)
-            .unwrap_or(Self::Idle)
+        [
+            Self::Idle,
+            Self::Finding,
+            Self::Found,
+            Self::Initializing,
+            Self::PassiveInitializing,
+            Self::Running,
+            Self::Stopping,
+        ]
+        .into_iter()
+        .find(|phase| *phase as u32 == raw)
+        .unwrap_or(Self::Idle)
     }
 }
 
@@ -182,7 +192,10 @@ impl Adapter {
     pub unsafe fn adopt_extension(&self, block: *mut c_void) -> *mut c_void {
         // SAFETY: by the caller's word.
         unsafe {
-            block.cast::<ExtensionHead>().write(ExtensionHead { magic: MAGIC, adapter: core::ptr::from_ref(self).cast_mut() });
+            block.cast::<ExtensionHead>().write(ExtensionHead {
+                magic: MAGIC,
+                adapter: core::ptr::from_ref(self).cast_mut(),
+            });
             block.cast::<ExtensionHead>().add(1).cast()
         }
     }
@@ -209,7 +222,10 @@ impl Adapter {
         unsafe {
             let head = extension.cast::<ExtensionHead>().sub(1);
             if (*head).magic != MAGIC {
-                crate::check::violation("STORPORT", format_args!("{extension:p} is no device extension"));
+                crate::check::violation(
+                    "STORPORT",
+                    format_args!("{extension:p} is no device extension"),
+                );
                 return None;
             }
             Some(&*(*head).adapter)
@@ -219,6 +235,11 @@ impl Adapter {
     /// The unit at an address, if it is known.
     pub fn unit(&self, address: Address) -> Option<*mut Unit> {
         // SAFETY: units in the list are alive.
-        self.state.lock().units.iter().copied().find(|unit| unsafe { (**unit).address == address })
+        self.state
+            .lock()
+            .units
+            .iter()
+            .copied()
+            .find(|unit| unsafe { (**unit).address == address })
     }
 }

@@ -13,8 +13,8 @@ use crate::nt::base::NTSTATUS;
 use crate::nt::io::consts::IO_DISK_INCREMENT;
 use crate::nt::ke::{KDPC, PROCESSOR_NUMBER, PVOID};
 use crate::nt::scsi::*;
-use crate::nt::storport::{STOR_PERF_DPC_REDIRECTION, STOR_PERF_DPC_REDIRECTION_CURRENT_CPU};
 use crate::nt::status::*;
+use crate::nt::storport::{STOR_PERF_DPC_REDIRECTION, STOR_PERF_DPC_REDIRECTION_CURRENT_CPU};
 use crate::sync::Lock;
 
 /// What a processor's DPC has to complete.
@@ -40,7 +40,11 @@ impl CpuQueue {
             });
             let context = core::ptr::from_mut(&mut *queue).cast();
             KeInitializeDpc(&mut queue.dpc, Some(run), context);
-            let mut number = PROCESSOR_NUMBER { Group: 0, Number: cpu as u8, Reserved: 0 };
+            let mut number = PROCESSOR_NUMBER {
+                Group: 0,
+                Number: cpu as u8,
+                Reserved: 0,
+            };
             KeSetTargetProcessorDpcEx(&mut queue.dpc, &mut number);
             queue
         }
@@ -56,18 +60,35 @@ impl CpuQueue {
 pub(crate) fn request_complete(adapter: &Adapter, srb: *mut c_void) {
     let found = adapter.state.lock().outstanding.remove(srb as usize);
     let Some(request) = found else {
-        rules::broken(adapter, "StorPortNotification", "STORPORT 2004", format_args!("the SRB at {srb:p} is not the miniport's: completed twice, or never given to it"));
+        rules::broken(
+            adapter,
+            "StorPortNotification",
+            "STORPORT 2004",
+            format_args!(
+                "the SRB at {srb:p} is not the miniport's: completed twice, or never given to it"
+            ),
+        );
         return;
     };
     // SAFETY: the request was in the table: it is alive, and the port's from here on.
     let status = unsafe { (*request).srb.status() };
     if status & 0x3f == SRB_STATUS_PENDING {
-        rules::broken(adapter, "StorPortNotification", "STORPORT", format_args!("SRB completed with SRB_STATUS_PENDING"));
+        rules::broken(
+            adapter,
+            "StorPortNotification",
+            "STORPORT",
+            format_args!("SRB completed with SRB_STATUS_PENDING"),
+        );
         // SAFETY: see above.
         unsafe { (*request).srb.set_status(SRB_STATUS_INTERNAL_ERROR) };
     }
     if status & SRB_STATUS_QUEUE_FROZEN != 0 {
-        rules::broken(adapter, "StorPortNotification", "STORPORT", format_args!("SRB_STATUS_QUEUE_FROZEN is the port's to set"));
+        rules::broken(
+            adapter,
+            "StorPortNotification",
+            "STORPORT",
+            format_args!("SRB_STATUS_QUEUE_FROZEN is the port's to set"),
+        );
     }
     queue(adapter, request);
 }
@@ -77,11 +98,25 @@ pub(crate) fn queue(adapter: &Adapter, request: *mut Request) {
     let flags = adapter.performance.flags.load(Ordering::Acquire);
     // SAFETY: the request is the port's.
     let issuer = unsafe { (*request).cpu };
-    let cpu = if flags & STOR_PERF_DPC_REDIRECTION != 0 && flags & STOR_PERF_DPC_REDIRECTION_CURRENT_CPU == 0 { issuer } else { current_cpu() };
-    let Some(queue) = adapter.completions.get(cpu).or(adapter.completions.first()) else { return };
+    let cpu = if flags & STOR_PERF_DPC_REDIRECTION != 0
+        && flags & STOR_PERF_DPC_REDIRECTION_CURRENT_CPU == 0
+    {
+        issuer
+    } else {
+        current_cpu()
+    };
+    let Some(queue) = adapter.completions.get(cpu).or(adapter.completions.first()) else {
+        return;
+    };
     queue.list.lock().push_back(request);
     // SAFETY: the DPC object lives as long as the adapter; queuing it is what changes it, under the kernel's own lock.
-    unsafe { KeInsertQueueDpc((&raw const queue.dpc).cast_mut(), core::ptr::null_mut(), core::ptr::null_mut()) };
+    unsafe {
+        KeInsertQueueDpc(
+            (&raw const queue.dpc).cast_mut(),
+            core::ptr::null_mut(),
+            core::ptr::null_mut(),
+        )
+    };
 }
 
 unsafe extern "win64" fn run(_: *mut KDPC, context: PVOID, _: PVOID, _: PVOID) {
@@ -90,7 +125,9 @@ unsafe extern "win64" fn run(_: *mut KDPC, context: PVOID, _: PVOID, _: PVOID) {
     // SAFETY: set before the first request.
     let adapter = unsafe { &*queue.adapter };
     loop {
-        let Some(request) = queue.list.lock().pop_front() else { break };
+        let Some(request) = queue.list.lock().pop_front() else {
+            break;
+        };
         finish(adapter, request);
     }
 }
@@ -104,7 +141,9 @@ fn finish(adapter: &Adapter, pointer: *mut Request) {
     let unit = unsafe { unit.as_ref() };
     // SAFETY: see above.
     let control = unsafe { (*pointer).control };
-    if let Some(unit) = unit && !control {
+    if let Some(unit) = unit
+        && !control
+    {
         unit.queue.lock().gate.came_back();
     }
     if request::again(adapter, pointer) {
@@ -118,7 +157,10 @@ fn finish(adapter: &Adapter, pointer: *mut Request) {
     request.clean_up();
     match request.done {
         Done::Irp(irp) => {
-            let (status, information) = (status_of(request.srb.status()), request.srb.length() as usize);
+            let (status, information) = (
+                status_of(request.srb.status()),
+                request.srb.length() as usize,
+            );
             drop(request);
             if let Some(unit) = unit {
                 request::kick(adapter, unit);
@@ -148,12 +190,26 @@ fn finish(adapter: &Adapter, pointer: *mut Request) {
 fn freeze(request: &Request, unit: &super::unit::Unit) {
     let status = request.srb.status() & 0x3f;
     let flags = request.srb.flags();
-    if status == SRB_STATUS_SUCCESS || request.control || flags & (SRB_FLAGS_NO_QUEUE_FREEZE | SRB_FLAGS_BYPASS_FROZEN_QUEUE) != 0 {
+    if status == SRB_STATUS_SUCCESS
+        || request.control
+        || flags & (SRB_FLAGS_NO_QUEUE_FREEZE | SRB_FLAGS_BYPASS_FROZEN_QUEUE) != 0
+    {
         return;
     }
-    if matches!(request.done, Done::Irp(_)) && matches!(status, SRB_STATUS_ERROR | SRB_STATUS_TIMEOUT | SRB_STATUS_BUS_RESET | SRB_STATUS_ABORTED | SRB_STATUS_COMMAND_TIMEOUT) {
+    if matches!(request.done, Done::Irp(_))
+        && matches!(
+            status,
+            SRB_STATUS_ERROR
+                | SRB_STATUS_TIMEOUT
+                | SRB_STATUS_BUS_RESET
+                | SRB_STATUS_ABORTED
+                | SRB_STATUS_COMMAND_TIMEOUT
+        )
+    {
         unit.queue.lock().freeze();
-        request.srb.set_status(request.srb.status() | SRB_STATUS_QUEUE_FROZEN);
+        request
+            .srb
+            .set_status(request.srb.status() | SRB_STATUS_QUEUE_FROZEN);
     }
 }
 
@@ -168,7 +224,10 @@ pub(crate) fn status_of(srb_status: u8) -> NTSTATUS {
         SRB_STATUS_TIMEOUT | SRB_STATUS_COMMAND_TIMEOUT => IO_TIMEOUT,
         SRB_STATUS_BUSY => STATUS_DEVICE_BUSY,
         SRB_STATUS_INVALID_REQUEST | SRB_STATUS_BAD_FUNCTION => STATUS_INVALID_DEVICE_REQUEST,
-        SRB_STATUS_NO_DEVICE | SRB_STATUS_INVALID_LUN | SRB_STATUS_INVALID_TARGET_ID | SRB_STATUS_INVALID_PATH_ID
+        SRB_STATUS_NO_DEVICE
+        | SRB_STATUS_INVALID_LUN
+        | SRB_STATUS_INVALID_TARGET_ID
+        | SRB_STATUS_INVALID_PATH_ID
         | SRB_STATUS_NO_HBA => STATUS_NO_SUCH_DEVICE,
         SRB_STATUS_SELECTION_TIMEOUT => NOT_CONNECTED,
         SRB_STATUS_DATA_OVERRUN => STATUS_BUFFER_OVERFLOW,

@@ -38,7 +38,10 @@ pub(crate) struct DeviceExtension {
 }
 
 /// Every major function that StorPort sets in a miniport's driver object.
-pub(crate) unsafe extern "win64" fn dispatch(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+pub(crate) unsafe extern "win64" fn dispatch(
+    device: *mut DEVICE_OBJECT,
+    irp: *mut IRP,
+) -> NTSTATUS {
     let extension = (*device).DeviceExtension.cast::<DeviceExtension>();
     match (*extension).kind {
         Kind::Adapter => adapter_irp((*extension).object.cast(), irp),
@@ -102,15 +105,21 @@ unsafe fn scsi(unit: &Unit, irp: *mut IRP) -> NTSTATUS {
             done(SRB_STATUS_SUCCESS, STATUS_SUCCESS)
         }
         function @ (SRB_FUNCTION_LOCK_QUEUE | SRB_FUNCTION_UNLOCK_QUEUE) => {
-            unit.queue.lock().set_locked(function == SRB_FUNCTION_LOCK_QUEUE);
+            unit.queue
+                .lock()
+                .set_locked(function == SRB_FUNCTION_LOCK_QUEUE);
             request::kick(&*unit.adapter, unit);
             done(SRB_STATUS_SUCCESS, STATUS_SUCCESS)
         }
         SRB_FUNCTION_QUIESCE_DEVICE => done(SRB_STATUS_SUCCESS, STATUS_SUCCESS),
-        SRB_FUNCTION_EXECUTE_SCSI | SRB_FUNCTION_IO_CONTROL | SRB_FUNCTION_FLUSH | SRB_FUNCTION_SHUTDOWN
-        | SRB_FUNCTION_RESET_LOGICAL_UNIT | SRB_FUNCTION_RESET_DEVICE | SRB_FUNCTION_RESET_BUS | SRB_FUNCTION_WMI => {
-            enqueue(unit, irp, srb)
-        }
+        SRB_FUNCTION_EXECUTE_SCSI
+        | SRB_FUNCTION_IO_CONTROL
+        | SRB_FUNCTION_FLUSH
+        | SRB_FUNCTION_SHUTDOWN
+        | SRB_FUNCTION_RESET_LOGICAL_UNIT
+        | SRB_FUNCTION_RESET_DEVICE
+        | SRB_FUNCTION_RESET_BUS
+        | SRB_FUNCTION_WMI => enqueue(unit, irp, srb),
         _ => done(SRB_STATUS_BAD_FUNCTION, STATUS_INVALID_DEVICE_REQUEST),
     }
 }
@@ -134,7 +143,9 @@ unsafe fn enqueue(unit: &Unit, irp: *mut IRP, srb: Srb) -> NTSTATUS {
     mark_pending(irp);
     let bypass = request.bypass();
     let front = srb.function() != SRB_FUNCTION_EXECUTE_SCSI && bypass.frozen;
-    unit.queue.lock().push(Box::into_raw(request), bypass, front);
+    unit.queue
+        .lock()
+        .push(Box::into_raw(request), bypass, front);
     request::kick(adapter, unit);
     STATUS_PENDING
 }
@@ -144,7 +155,10 @@ unsafe fn adapter_pnp(pointer: *mut Adapter, irp: *mut IRP) -> NTSTATUS {
     let location = current(irp);
     match (*location).MinorFunction {
         IRP_MN_START_DEVICE => {
-            let translated = (*location).Parameters.StartDevice.AllocatedResourcesTranslated;
+            let translated = (*location)
+                .Parameters
+                .StartDevice
+                .AllocatedResourcesTranslated;
             let mut status = forward_and_wait(adapter.lower, irp);
             if status >= 0 {
                 status = start::start(adapter, translated);
@@ -169,14 +183,21 @@ unsafe fn adapter_pnp(pointer: *mut Adapter, irp: *mut IRP) -> NTSTATUS {
         }
         IRP_MN_SURPRISE_REMOVAL => {
             if adapter.controls(SCSI_ADAPTER_SURPRISE_REMOVAL) {
-                super::hw::control(adapter, SCSI_ADAPTER_SURPRISE_REMOVAL, core::ptr::null_mut());
+                super::hw::control(
+                    adapter,
+                    SCSI_ADAPTER_SURPRISE_REMOVAL,
+                    core::ptr::null_mut(),
+                );
             }
             start::stop(adapter, STOR_SURPRISE_REMOVAL);
             (*irp).IoStatus.Status = STATUS_SUCCESS;
             pass_down(adapter, irp)
         }
         IRP_MN_REMOVE_DEVICE => remove(pointer, irp),
-        IRP_MN_QUERY_REMOVE_DEVICE | IRP_MN_CANCEL_REMOVE_DEVICE | IRP_MN_QUERY_STOP_DEVICE | IRP_MN_CANCEL_STOP_DEVICE => {
+        IRP_MN_QUERY_REMOVE_DEVICE
+        | IRP_MN_CANCEL_REMOVE_DEVICE
+        | IRP_MN_QUERY_STOP_DEVICE
+        | IRP_MN_CANCEL_STOP_DEVICE => {
             (*irp).IoStatus.Status = STATUS_SUCCESS;
             pass_down(adapter, irp)
         }

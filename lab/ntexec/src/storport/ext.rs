@@ -19,7 +19,9 @@ variadic! {
 
 unsafe extern "win64" fn extended(code: u32, extension: *mut c_void, arguments: *const u64) -> u32 {
     // SAFETY: a miniport passes its device extension.
-    let Some(adapter) = (unsafe { Adapter::of(extension) }) else { return STOR_STATUS_INVALID_PARAMETER };
+    let Some(adapter) = (unsafe { Adapter::of(extension) }) else {
+        return STOR_STATUS_INVALID_PARAMETER;
+    };
     // SAFETY: the inline function of storport.h that passes the code passes these arguments.
     unsafe { dispatch(adapter, code, Arguments::new(arguments)) }
 }
@@ -34,7 +36,11 @@ unsafe fn dispatch(adapter: &Adapter, code: u32, a: Arguments) -> u32 {
             EXT_ALLOCATE_MDL => {
                 let mdl = IoAllocateMdl(a.pointer(0), a.int(1), 0, 0, core::ptr::null_mut());
                 put(a.pointer(2), mdl);
-                if mdl.is_null() { STOR_STATUS_INSUFFICIENT_RESOURCES } else { STOR_STATUS_SUCCESS }
+                if mdl.is_null() {
+                    STOR_STATUS_INSUFFICIENT_RESOURCES
+                } else {
+                    STOR_STATUS_SUCCESS
+                }
             }
             EXT_FREE_MDL => {
                 IoFreeMdl(a.pointer(0));
@@ -53,7 +59,9 @@ unsafe fn dispatch(adapter: &Adapter, code: u32, a: Arguments) -> u32 {
                 put(a.pointer(2), adapter.lower);
                 STOR_STATUS_SUCCESS
             }
-            EXT_INITIALIZE_PERFORMANCE_OPTIMIZATIONS => performance(adapter, a.byte(0) != 0, a.pointer(1)),
+            EXT_INITIALIZE_PERFORMANCE_OPTIMIZATIONS => {
+                performance(adapter, a.byte(0) != 0, a.pointer(1))
+            }
             EXT_GET_START_IO_PERFORMANCE_PARAMETERS => channel(adapter, a.pointer(0), a.pointer(1)),
             EXT_GET_REQUEST_INFO => request_info(a.pointer(0), a.pointer(1)),
             EXT_GET_MESSAGE_INTERRUPT_INFORMATION => STOR_STATUS_INVALID_DEVICE_REQUEST,
@@ -64,16 +72,24 @@ unsafe fn dispatch(adapter: &Adapter, code: u32, a: Arguments) -> u32 {
             EXT_INITIALIZE_WORKER => {
                 let worker = timers::new_worker(adapter);
                 put(a.pointer(0), worker);
-                if worker.is_null() { STOR_STATUS_INSUFFICIENT_RESOURCES } else { STOR_STATUS_SUCCESS }
+                if worker.is_null() {
+                    STOR_STATUS_INSUFFICIENT_RESOURCES
+                } else {
+                    STOR_STATUS_SUCCESS
+                }
             }
             // StorPortQueueWorkItem(extension, callback, worker, context)
-            EXT_QUEUE_WORK_ITEM => timers::queue_worker(adapter, a.pointer(1), a.pointer(0), a.pointer(2)),
+            EXT_QUEUE_WORK_ITEM => {
+                timers::queue_worker(adapter, a.pointer(1), a.pointer(0), a.pointer(2))
+            }
             EXT_FREE_WORKER => timers::free_worker(a.pointer(0)),
             EXT_INITIALIZE_TIMER => {
                 put(a.pointer(0), timers::initialize(adapter));
                 STOR_STATUS_SUCCESS
             }
-            EXT_REQUEST_TIMER => timers::request(adapter, a.pointer(0), a.pointer(1), a.pointer(2), a.long(3)),
+            EXT_REQUEST_TIMER => {
+                timers::request(adapter, a.pointer(0), a.pointer(1), a.pointer(2), a.long(3))
+            }
             EXT_FREE_TIMER => timers::free(adapter, a.pointer(0)),
             EXT_INITIALIZE_SPINLOCK => {
                 put(a.pointer(0), 0usize);
@@ -85,15 +101,36 @@ unsafe fn dispatch(adapter: &Adapter, code: u32, a: Arguments) -> u32 {
                 put(a.pointer(1), removed);
                 STOR_STATUS_SUCCESS
             }
-            EXT_REGISTRY_READ_ADAPTER_KEY => registry::read_adapter_key(adapter, a.pointer(0), a.pointer(1), a.int(2), a.pointer(3), a.pointer(4)),
-            EXT_REGISTRY_WRITE_ADAPTER_KEY => registry::write_adapter_key(adapter, a.pointer(0), a.pointer(1), a.int(2), a.pointer(3), a.int(4)),
-            EXT_SET_ADAPTER_BUS_TYPE => in_phase(adapter, "StorPortSetAdapterBusType", Phase::Finding, || {
-                adapter.bus_type.store(a.int(0), Ordering::Release);
-            }),
-            EXT_SET_FEATURE_LIST | EXT_SET_UNIT_ATTRIBUTES | EXT_MARK_DUMP_MEMORY | EXT_UPDATE_ADAPTER_MAX_IO
+            EXT_REGISTRY_READ_ADAPTER_KEY => registry::read_adapter_key(
+                adapter,
+                a.pointer(0),
+                a.pointer(1),
+                a.int(2),
+                a.pointer(3),
+                a.pointer(4),
+            ),
+            EXT_REGISTRY_WRITE_ADAPTER_KEY => registry::write_adapter_key(
+                adapter,
+                a.pointer(0),
+                a.pointer(1),
+                a.int(2),
+                a.pointer(3),
+                a.int(4),
+            ),
+            EXT_SET_ADAPTER_BUS_TYPE => {
+                in_phase(adapter, "StorPortSetAdapterBusType", Phase::Finding, || {
+                    adapter.bus_type.store(a.int(0), Ordering::Release);
+                })
+            }
+            EXT_SET_FEATURE_LIST
+            | EXT_SET_UNIT_ATTRIBUTES
+            | EXT_MARK_DUMP_MEMORY
+            | EXT_UPDATE_ADAPTER_MAX_IO
             | EXT_UPDATE_ADAPTER_MAX_IO_INFO => STOR_STATUS_SUCCESS,
             EXT_GET_SYSTEM_PORT_NUMBER => STOR_STATUS_SUCCESS,
-            EXT_ALLOCATE_CONTIGUOUS_MEMORY => contiguous(a.long(0), a.long(2), a.pointer(6), core::ptr::null_mut()),
+            EXT_ALLOCATE_CONTIGUOUS_MEMORY => {
+                contiguous(a.long(0), a.long(2), a.pointer(6), core::ptr::null_mut())
+            }
             EXT_ALLOCATE_DMA_MEMORY => contiguous(a.long(0), a.long(2), a.pointer(6), a.pointer(7)),
             EXT_FREE_CONTIGUOUS_MEMORY | EXT_FREE_DMA_MEMORY => {
                 MmFreeContiguousMemory(a.pointer(0));
@@ -109,7 +146,14 @@ unsafe fn machine(adapter: &Adapter, code: u32, a: Arguments) -> u32 {
     // SAFETY: see `extended`.
     unsafe {
         match code {
-            EXT_GET_CURRENT_PROCESSOR_NUMBER => put(a.pointer(0), PROCESSOR_NUMBER { Group: 0, Number: current_cpu() as u8, Reserved: 0 }),
+            EXT_GET_CURRENT_PROCESSOR_NUMBER => put(
+                a.pointer(0),
+                PROCESSOR_NUMBER {
+                    Group: 0,
+                    Number: current_cpu() as u8,
+                    Reserved: 0,
+                },
+            ),
             EXT_GET_CURRENT_PROCESSOR_INDEX => put(a.pointer(0), current_cpu() as u32),
             EXT_GET_PROCESSOR_INDEX_FROM_NUMBER => {
                 let number = a.pointer::<PROCESSOR_NUMBER>(0).read();
@@ -119,7 +163,14 @@ unsafe fn machine(adapter: &Adapter, code: u32, a: Arguments) -> u32 {
             EXT_GET_ACTIVE_GROUP_COUNT | EXT_GET_ACTIVE_NODE_COUNT => put(a.pointer(0), 1u16),
             EXT_GET_GROUP_AFFINITY => put(a.pointer(1), (1usize << cpu_count()) - 1),
             EXT_GET_NODE_AFFINITY => {
-                put(a.pointer(1), GROUP_AFFINITY { Mask: (1 << cpu_count()) - 1, Group: 0, Reserved: [0; 3] });
+                put(
+                    a.pointer(1),
+                    GROUP_AFFINITY {
+                        Mask: (1 << cpu_count()) - 1,
+                        Group: 0,
+                        Reserved: [0; 3],
+                    },
+                );
             }
             EXT_GET_HIGHEST_NODE_NUMBER => put(a.pointer(0), 0u32),
             EXT_GET_CURRENT_IRQL => put(a.pointer(0), KeGetCurrentIrql()),
@@ -140,10 +191,17 @@ unsafe fn machine(adapter: &Adapter, code: u32, a: Arguments) -> u32 {
             }
             EXT_WAIT_FOR_EVENT => {
                 let status = KeWaitForSingleObject(a.pointer(0), 0, 0, a.byte(1), a.pointer(2));
-                return if status == 0 { STOR_STATUS_SUCCESS } else { STOR_STATUS_TIMEOUT };
+                return if status == 0 {
+                    STOR_STATUS_SUCCESS
+                } else {
+                    STOR_STATUS_TIMEOUT
+                };
             }
             _ => {
-                rules::log(adapter, format_args!("extended function {code:#x} is not there"));
+                rules::log(
+                    adapter,
+                    format_args!("extended function {code:#x} is not there"),
+                );
                 return STOR_STATUS_NOT_IMPLEMENTED;
             }
         }
@@ -161,7 +219,15 @@ unsafe fn put<T>(to: *mut T, value: T) {
 
 fn in_phase(adapter: &Adapter, call: &str, phase: Phase, f: impl FnOnce()) -> u32 {
     if adapter.phase() != phase {
-        rules::broken(adapter, call, "STORPORT", format_args!("may be called in {phase:?} only, was called in {:?}", adapter.phase()));
+        rules::broken(
+            adapter,
+            call,
+            "STORPORT",
+            format_args!(
+                "may be called in {phase:?} only, was called in {:?}",
+                adapter.phase()
+            ),
+        );
         return STOR_STATUS_INVALID_DEVICE_STATE;
     }
     f();
@@ -187,7 +253,12 @@ unsafe fn free_pool(adapter: &Adapter, block: *mut c_void) -> u32 {
     let mut pool = adapter.pool.lock();
     let Some(at) = pool.iter().position(|known| *known == block as usize) else {
         drop(pool);
-        rules::broken(adapter, "StorPortFreePool", "POOL", format_args!("{block:p} was not given by StorPortAllocatePool, or is free already"));
+        rules::broken(
+            adapter,
+            "StorPortFreePool",
+            "POOL",
+            format_args!("{block:p} was not given by StorPortAllocatePool, or is free already"),
+        );
         return STOR_STATUS_INVALID_PARAMETER;
     };
     pool.swap_remove(at);
@@ -198,7 +269,9 @@ unsafe fn free_pool(adapter: &Adapter, block: *mut c_void) -> u32 {
 }
 
 unsafe fn system_address(adapter: &Adapter, srb: *mut c_void, out: *mut *mut c_void) -> u32 {
-    let Some(request) = request::of(adapter, srb) else { return STOR_STATUS_INVALID_PARAMETER };
+    let Some(request) = request::of(adapter, srb) else {
+        return STOR_STATUS_INVALID_PARAMETER;
+    };
     // SAFETY: the request is outstanding: it is alive while the miniport asks about it.
     let request = unsafe { &*request };
     if request.mdl.is_null() || request.srb.length() == 0 {
@@ -215,12 +288,18 @@ unsafe fn system_address(adapter: &Adapter, srb: *mut c_void, out: *mut *mut c_v
 }
 
 unsafe fn original_mdl(adapter: &Adapter, srb: *mut c_void, out: *mut *mut c_void) -> u32 {
-    let Some(request) = request::of(adapter, srb) else { return STOR_STATUS_INVALID_PARAMETER };
+    let Some(request) = request::of(adapter, srb) else {
+        return STOR_STATUS_INVALID_PARAMETER;
+    };
     // SAFETY: the request is outstanding; the miniport gave a place for the result.
     unsafe {
         let mdl = (*request).mdl;
         put(out, mdl.cast());
-        if mdl.is_null() { STOR_STATUS_INVALID_PARAMETER } else { STOR_STATUS_SUCCESS }
+        if mdl.is_null() {
+            STOR_STATUS_INVALID_PARAMETER
+        } else {
+            STOR_STATUS_SUCCESS
+        }
     }
 }
 
@@ -241,13 +320,24 @@ unsafe fn pfns(adapter: &Adapter, a: Arguments) -> u32 {
 }
 
 unsafe fn performance(adapter: &Adapter, query: bool, data: *mut PerfConfigurationData) -> u32 {
-    const KNOWN: u32 = STOR_PERF_DPC_REDIRECTION | STOR_PERF_CONCURRENT_CHANNELS | STOR_PERF_OPTIMIZE_FOR_COMPLETION_DURING_STARTIO
-        | STOR_PERF_DPC_REDIRECTION_CURRENT_CPU | STOR_PERF_NO_SGL;
+    const KNOWN: u32 = STOR_PERF_DPC_REDIRECTION
+        | STOR_PERF_CONCURRENT_CHANNELS
+        | STOR_PERF_OPTIMIZE_FOR_COMPLETION_DURING_STARTIO
+        | STOR_PERF_DPC_REDIRECTION_CURRENT_CPU
+        | STOR_PERF_NO_SGL;
     if data.is_null() {
         return STOR_STATUS_INVALID_PARAMETER;
     }
-    if !matches!(adapter.phase(), Phase::Initializing | Phase::PassiveInitializing) {
-        rules::broken(adapter, "StorPortInitializePerfOpts", "STORPORT", format_args!("called in {:?}", adapter.phase()));
+    if !matches!(
+        adapter.phase(),
+        Phase::Initializing | Phase::PassiveInitializing
+    ) {
+        rules::broken(
+            adapter,
+            "StorPortInitializePerfOpts",
+            "STORPORT",
+            format_args!("called in {:?}", adapter.phase()),
+        );
         return STOR_STATUS_UNSUCCESSFUL;
     }
     // SAFETY: the miniport gave its structure; its version says how large it is, and all versions have these fields.
@@ -261,19 +351,34 @@ unsafe fn performance(adapter: &Adapter, query: bool, data: *mut PerfConfigurati
             return STOR_STATUS_SUCCESS;
         }
         let flags = (*data).flags;
-        let needs = STOR_PERF_INTERRUPT_MESSAGE_RANGES | STOR_PERF_OPTIMIZE_FOR_COMPLETION_DURING_STARTIO | STOR_PERF_ADV_CONFIG_LOCALITY;
+        let needs = STOR_PERF_INTERRUPT_MESSAGE_RANGES
+            | STOR_PERF_OPTIMIZE_FOR_COMPLETION_DURING_STARTIO
+            | STOR_PERF_ADV_CONFIG_LOCALITY;
         if flags & !KNOWN != 0 || (flags & needs != 0 && flags & STOR_PERF_DPC_REDIRECTION == 0) {
             return STOR_STATUS_UNSUCCESSFUL;
         }
-        let channels = if flags & STOR_PERF_CONCURRENT_CHANNELS != 0 { (*data).concurrent_channels } else { 1 };
+        let channels = if flags & STOR_PERF_CONCURRENT_CHANNELS != 0 {
+            (*data).concurrent_channels
+        } else {
+            1
+        };
         adapter.performance.flags.store(flags, Ordering::Release);
-        adapter.performance.channels.store(channels, Ordering::Release);
+        adapter
+            .performance
+            .channels
+            .store(channels, Ordering::Release);
     }
     STOR_STATUS_SUCCESS
 }
 
-unsafe fn channel(adapter: &Adapter, srb: *mut c_void, out: *mut StartIoPerformanceParameters) -> u32 {
-    let Some(request) = request::of(adapter, srb) else { return STOR_STATUS_INVALID_PARAMETER };
+unsafe fn channel(
+    adapter: &Adapter,
+    srb: *mut c_void,
+    out: *mut StartIoPerformanceParameters,
+) -> u32 {
+    let Some(request) = request::of(adapter, srb) else {
+        return STOR_STATUS_INVALID_PARAMETER;
+    };
     let channels = adapter.performance.channels.load(Ordering::Acquire).max(1);
     // SAFETY: the request is outstanding; the miniport gave a place for the result.
     unsafe {
@@ -289,7 +394,10 @@ unsafe fn channel(adapter: &Adapter, srb: *mut c_void, out: *mut StartIoPerforma
 unsafe fn request_info(srb: *mut c_void, out: *mut StorRequestInfoV1) -> u32 {
     // SAFETY: the miniport gave an SRB of its own and a place for the result.
     unsafe {
-        if srb.is_null() || out.is_null() || usize::from((*out).size) < size_of::<StorRequestInfoV1>() {
+        if srb.is_null()
+            || out.is_null()
+            || usize::from((*out).size) < size_of::<StorRequestInfoV1>()
+        {
             return STOR_STATUS_INVALID_PARAMETER;
         }
         if (*out).version != 1 {

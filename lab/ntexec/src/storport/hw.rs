@@ -55,32 +55,57 @@ pub(crate) fn with_start_io_lock<R>(adapter: &Adapter, f: impl FnOnce() -> R) ->
 
 /// HwStartIo. DISPATCH_LEVEL.
 pub(crate) fn start_io(adapter: &Adapter, srb: *mut ScsiRequestBlock) {
-    let Some(start) = adapter.init.hw_start_io else { return };
+    let Some(start) = adapter.init.hw_start_io else {
+        return;
+    };
     // SAFETY: as HW_STARTIO says; the SRB is the miniport's.
     let call = || rules::call(adapter, "HwStartIo", || unsafe { start(adapter.hw(), srb) });
-    let result = if has_channels(adapter) { call() } else { with_start_io_lock(adapter, call) };
+    let result = if has_channels(adapter) {
+        call()
+    } else {
+        with_start_io_lock(adapter, call)
+    };
     if result == 0 {
-        rules::broken(adapter, "HwStartIo", "STORPORT", format_args!("it returned FALSE, whose meaning no page names"));
+        rules::broken(
+            adapter,
+            "HwStartIo",
+            "STORPORT",
+            format_args!("it returned FALSE, whose meaning no page names"),
+        );
     }
 }
 
 /// HwResetBus, with every queue held. False if it failed or there is none.
 pub(crate) fn reset_bus(adapter: &Adapter, path: u8) -> bool {
-    let Some(reset) = adapter.init.hw_reset_bus else { return false };
+    let Some(reset) = adapter.init.hw_reset_bus else {
+        return false;
+    };
     // SAFETY: as HW_RESET_BUS says.
-    with_start_io_lock(adapter, || rules::call(adapter, "HwResetBus", || unsafe { reset(adapter.hw(), u32::from(path)) })) != 0
+    with_start_io_lock(adapter, || {
+        rules::call(adapter, "HwResetBus", || unsafe {
+            reset(adapter.hw(), u32::from(path))
+        })
+    }) != 0
 }
 
 /// HwAdapterControl.
 pub(crate) fn control(adapter: &Adapter, control: u32, parameters: *mut c_void) -> Option<u32> {
     let routine = adapter.init.hw_adapter_control?;
     // SAFETY: as HW_ADAPTER_CONTROL says for this control type; the caller chose the level.
-    Some(rules::call(adapter, "HwAdapterControl", || unsafe { routine(adapter.hw(), control, parameters) }))
+    Some(rules::call(adapter, "HwAdapterControl", || unsafe {
+        routine(adapter.hw(), control, parameters)
+    }))
 }
 
 /// HwUnitControl.
-pub(crate) fn unit_control(adapter: &Adapter, control: u32, parameters: *mut c_void) -> Option<u32> {
+pub(crate) fn unit_control(
+    adapter: &Adapter,
+    control: u32,
+    parameters: *mut c_void,
+) -> Option<u32> {
     let routine = adapter.init.hw_unit_control?;
     // SAFETY: as HW_UNIT_CONTROL says for this control type; the caller chose the level.
-    Some(rules::call(adapter, "HwUnitControl", || unsafe { routine(adapter.hw(), control, parameters) }))
+    Some(rules::call(adapter, "HwUnitControl", || unsafe {
+        routine(adapter.hw(), control, parameters)
+    }))
 }

@@ -61,13 +61,22 @@ impl Inquiry {
 
     /// `SCSI\Disk&Ven_v&Prod_p`, the form that current Windows shows.
     pub fn device_id(&self) -> String {
-        format!("SCSI\\{}&Ven_{}&Prod_{}", self.type_names().0, trimmed(&self.vendor), trimmed(&self.product))
+        format!(
+            "SCSI\\{}&Ven_{}&Prod_{}",
+            self.type_names().0,
+            trimmed(&self.vendor),
+            trimmed(&self.product)
+        )
     }
 
     /// The hardware ids, most specific first.
     pub fn hardware_ids(&self) -> Vec<String> {
         let kind = self.type_names().0;
-        let (vendor, product, revision) = (clean(&self.vendor), clean(&self.product), clean(&self.revision));
+        let (vendor, product, revision) = (
+            clean(&self.vendor),
+            clean(&self.product),
+            clean(&self.revision),
+        );
         let first = &revision[..1];
         let mut ids = Vec::from([
             format!("SCSI\\{kind}{vendor}{product}{revision}"),
@@ -93,7 +102,12 @@ impl Inquiry {
     /// "vendor product SCSI type Device", the friendly name.
     pub fn description(&self) -> String {
         let text = |bytes: &[u8]| String::from(String::from_utf8_lossy(bytes).trim());
-        format!("{} {} SCSI {} Device", text(&self.vendor), text(&self.product), self.type_names().0)
+        format!(
+            "{} {} SCSI {} Device",
+            text(&self.vendor),
+            text(&self.product),
+            self.type_names().0
+        )
     }
 }
 
@@ -104,12 +118,24 @@ pub fn instance_id(path: u8, target: u8, lun: u8) -> String {
 
 fn clean(field: &[u8]) -> String {
     // Space, comma and what does not print become an underscore.
-    field.iter().map(|&b| if matches!(b, 0x21..=0x7e) && b != b',' { char::from(b) } else { '_' }).collect()
+    field
+        .iter()
+        .map(|&b| {
+            if matches!(b, 0x21..=0x7e) && b != b',' {
+                char::from(b)
+            } else {
+                '_'
+            }
+        })
+        .collect()
 }
 
 fn trimmed(field: &[u8]) -> String {
     let text = clean(field);
-    let end = field.iter().rposition(|&b| !matches!(b, b' ' | 0)).map_or(0, |at| at + 1);
+    let end = field
+        .iter()
+        .rposition(|&b| !matches!(b, b' ' | 0))
+        .map_or(0, |at| at + 1);
     String::from(&text[..end])
 }
 

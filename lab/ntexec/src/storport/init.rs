@@ -36,20 +36,39 @@ static NEXT_ADAPTER: AtomicU32 = AtomicU32::new(0);
 const STATUS_REVISION_MISMATCH: NTSTATUS = 0xc000_0059_u32 as NTSTATUS;
 
 fn init_of(driver: *mut DRIVER_OBJECT) -> Option<HwInitializationData> {
-    DRIVERS.lock().iter().find(|data| data.driver == driver as usize).map(|data| data.init)
+    DRIVERS
+        .lock()
+        .iter()
+        .find(|data| data.driver == driver as usize)
+        .map(|data| data.init)
 }
 
 /// The service key of a driver that called StorPortInitialize.
 pub(crate) fn registry_path(driver: *mut DRIVER_OBJECT) -> String {
-    DRIVERS.lock().iter().find(|data| data.driver == driver as usize).map(|data| data.registry_path.clone()).unwrap_or_default()
+    DRIVERS
+        .lock()
+        .iter()
+        .find(|data| data.driver == driver as usize)
+        .map(|data| data.registry_path.clone())
+        .unwrap_or_default()
 }
 
 fn check(init: &HwInitializationData, driver: &str) -> Result<(), NTSTATUS> {
     let wrong = |what: &str| {
-        crate::check::violation_by(driver, "StorPortInitialize", "STORPORT", format_args!("{what}"));
+        crate::check::violation_by(
+            driver,
+            "StorPortInitialize",
+            "STORPORT",
+            format_args!("{what}"),
+        );
         Err(STATUS_INVALID_PARAMETER)
     };
-    if init.hw_find_adapter.is_none() || init.hw_initialize.is_none() || init.hw_start_io.is_none() || init.hw_reset_bus.is_none() || init.hw_adapter_control.is_none() {
+    if init.hw_find_adapter.is_none()
+        || init.hw_initialize.is_none()
+        || init.hw_start_io.is_none()
+        || init.hw_reset_bus.is_none()
+        || init.hw_adapter_control.is_none()
+    {
         return wrong("a required routine is NULL");
     }
     if init.feature_support & STOR_FEATURE_VIRTUAL_MINIPORT != 0 {
@@ -58,8 +77,14 @@ fn check(init: &HwInitializationData, driver: &str) -> Result<(), NTSTATUS> {
     if init.hw_interrupt.is_none() {
         return wrong("a physical miniport has no HwInterrupt");
     }
-    if init.need_physical_addresses == 0 || init.tagged_queuing == 0 || init.auto_request_sense == 0 || init.multiple_request_per_lu == 0 {
-        return wrong("NeedPhysicalAddresses, TaggedQueuing, AutoRequestSense and MultipleRequestPerLu must be TRUE");
+    if init.need_physical_addresses == 0
+        || init.tagged_queuing == 0
+        || init.auto_request_sense == 0
+        || init.multiple_request_per_lu == 0
+    {
+        return wrong(
+            "NeedPhysicalAddresses, TaggedQueuing, AutoRequestSense and MultipleRequestPerLu must be TRUE",
+        );
     }
     if !init.hw_dma_started.is_null() || !init.hw_adapter_state.is_null() {
         return wrong("HwDmaStarted and HwAdapterState must be NULL");
@@ -75,11 +100,16 @@ pub unsafe extern "win64" fn StorPortInitialize(
     _context: *mut c_void,
 ) -> NTSTATUS {
     if driver.is_null() || registry_path.is_null() || data.is_null() {
-        crate::check::violation("STORPORT", format_args!("StorPortInitialize with a NULL argument"));
+        crate::check::violation(
+            "STORPORT",
+            format_args!("StorPortInitialize with a NULL argument"),
+        );
         return STATUS_INVALID_PARAMETER;
     }
     let size = (*data).size as usize;
-    if size > size_of::<HwInitializationData>() || size < HW_INITIALIZATION_DATA_SIZE_WITHOUT_FEATURES as usize {
+    if size > size_of::<HwInitializationData>()
+        || size < HW_INITIALIZATION_DATA_SIZE_WITHOUT_FEATURES as usize
+    {
         return STATUS_REVISION_MISMATCH;
     }
     // The structure grew over time: what an older one lacks is zero.
@@ -95,8 +125,20 @@ pub unsafe extern "win64" fn StorPortInitialize(
         return STATUS_INVALID_PARAMETER;
     }
     let path = String::from_utf16_lossy((*registry_path).units());
-    DRIVERS.lock().push(DriverData { driver: driver as usize, init, registry_path: path });
-    for slot in [IRP_MJ_CREATE, IRP_MJ_CLOSE, IRP_MJ_DEVICE_CONTROL, IRP_MJ_SCSI, IRP_MJ_POWER, IRP_MJ_PNP, IRP_MJ_SYSTEM_CONTROL] {
+    DRIVERS.lock().push(DriverData {
+        driver: driver as usize,
+        init,
+        registry_path: path,
+    });
+    for slot in [
+        IRP_MJ_CREATE,
+        IRP_MJ_CLOSE,
+        IRP_MJ_DEVICE_CONTROL,
+        IRP_MJ_SCSI,
+        IRP_MJ_POWER,
+        IRP_MJ_PNP,
+        IRP_MJ_SYSTEM_CONTROL,
+    ] {
         (*driver).MajorFunction[usize::from(slot)] = Some(dispatch::dispatch);
     }
     (*(*driver).DriverExtension).AddDevice = Some(add_device);
@@ -108,8 +150,13 @@ unsafe extern "win64" fn unload(driver: *mut DRIVER_OBJECT) {
     DRIVERS.lock().retain(|data| data.driver != driver as usize);
 }
 
-unsafe extern "win64" fn add_device(driver: *mut DRIVER_OBJECT, pdo: *mut DEVICE_OBJECT) -> NTSTATUS {
-    let Some(init) = init_of(driver) else { return STATUS_INVALID_PARAMETER };
+unsafe extern "win64" fn add_device(
+    driver: *mut DRIVER_OBJECT,
+    pdo: *mut DEVICE_OBJECT,
+) -> NTSTATUS {
+    let Some(init) = init_of(driver) else {
+        return STATUS_INVALID_PARAMETER;
+    };
     let mut fdo: *mut DEVICE_OBJECT = core::ptr::null_mut();
     let status = IoCreateDevice(
         driver,
@@ -133,7 +180,13 @@ unsafe extern "win64" fn add_device(driver: *mut DRIVER_OBJECT, pdo: *mut DEVICE
         queue.set_adapter(adapter);
     }
     super::timeout::set_up(&mut *adapter);
-    (*fdo).DeviceExtension.cast::<DeviceExtension>().write(DeviceExtension { kind: Kind::Adapter, object: adapter.cast() });
+    (*fdo)
+        .DeviceExtension
+        .cast::<DeviceExtension>()
+        .write(DeviceExtension {
+            kind: Kind::Adapter,
+            object: adapter.cast(),
+        });
     (*fdo).Flags |= DO_DIRECT_IO;
     (*fdo).Flags &= !DO_DEVICE_INITIALIZING;
     STATUS_SUCCESS

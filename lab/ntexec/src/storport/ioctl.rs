@@ -32,7 +32,13 @@ pub(crate) unsafe fn unit(unit: &Unit, irp: *mut IRP) -> NTSTATUS {
         IOCTL_STORAGE_QUERY_PROPERTY => query_property(adapter, Some(unit), irp),
         IOCTL_SCSI_GET_ADDRESS => {
             let at = unit.address;
-            let answer = ScsiAddress { length: 8, port_number: adapter.number as u8, path_id: at.path, target_id: at.target, lun: at.lun };
+            let answer = ScsiAddress {
+                length: 8,
+                port_number: adapter.number as u8,
+                path_id: at.path,
+                target_id: at.target,
+                lun: at.lun,
+            };
             reply(irp, bytes_of(&answer))
         }
         _ => complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0),
@@ -43,13 +49,20 @@ pub(crate) unsafe fn unit(unit: &Unit, irp: *mut IRP) -> NTSTATUS {
 fn bytes_of<T: Copy>(value: &T) -> Vec<u8> {
     let mut bytes = alloc::vec![0u8; size_of::<T>()];
     // SAFETY: as many bytes as the value has; both lie in memory of their own.
-    unsafe { bytes.as_mut_ptr().copy_from_nonoverlapping(core::ptr::from_ref(value).cast(), size_of::<T>()) };
+    unsafe {
+        bytes
+            .as_mut_ptr()
+            .copy_from_nonoverlapping(core::ptr::from_ref(value).cast(), size_of::<T>())
+    };
     bytes
 }
 
 /// Completes a buffered IRP with as much of the answer as fits; a descriptor may be asked for by its header alone.
 unsafe fn reply(irp: *mut IRP, answer: Vec<u8>) -> NTSTATUS {
-    let room = (*current(irp)).Parameters.DeviceIoControl.OutputBufferLength as usize;
+    let room = (*current(irp))
+        .Parameters
+        .DeviceIoControl
+        .OutputBufferLength as usize;
     let out = (*irp).AssociatedIrp.SystemBuffer.cast::<u8>();
     if out.is_null() || room < 8 {
         return complete(irp, STATUS_BUFFER_TOO_SMALL, 0);
@@ -61,11 +74,17 @@ unsafe fn reply(irp: *mut IRP, answer: Vec<u8>) -> NTSTATUS {
 
 unsafe fn query_property(adapter: &Adapter, unit: Option<&Unit>, irp: *mut IRP) -> NTSTATUS {
     let parameters = (*current(irp)).Parameters.DeviceIoControl;
-    let input = (*irp).AssociatedIrp.SystemBuffer.cast::<StoragePropertyQuery>();
+    let input = (*irp)
+        .AssociatedIrp
+        .SystemBuffer
+        .cast::<StoragePropertyQuery>();
     if input.is_null() || (parameters.InputBufferLength as usize) < 8 {
         return complete(irp, STATUS_INVALID_PARAMETER, 0);
     }
-    let (property, kind) = (input.cast::<u32>().read_unaligned(), input.cast::<u32>().add(1).read_unaligned());
+    let (property, kind) = (
+        input.cast::<u32>().read_unaligned(),
+        input.cast::<u32>().add(1).read_unaligned(),
+    );
     let answer = match (property, unit) {
         (STORAGE_ADAPTER_PROPERTY, _) => bytes_of(&adapter_descriptor(adapter)),
         (STORAGE_MINIPORT_PROPERTY, _) => bytes_of(&miniport_descriptor(adapter)),
@@ -88,7 +107,9 @@ fn adapter_descriptor(adapter: &Adapter) -> StorageAdapterDescriptor {
         maximum_transfer_length: config.maximum_transfer_length,
         maximum_physical_pages: config.number_of_physical_breaks,
         alignment_mask: config.alignment_mask,
-        adapter_uses_pio: u8::from(config.map_buffers == crate::nt::storport::STOR_MAP_ALL_BUFFERS_INCLUDING_READ_WRITE),
+        adapter_uses_pio: u8::from(
+            config.map_buffers == crate::nt::storport::STOR_MAP_ALL_BUFFERS_INCLUDING_READ_WRITE,
+        ),
         adapter_scans_down: config.adapter_scans_down,
         command_queueing: config.tagged_queuing,
         accelerated_transfer: 1,
@@ -122,8 +143,16 @@ fn device_descriptor(adapter: &Adapter, unit: &Unit) -> Vec<u8> {
         offset
     };
     let inquiry = &unit.inquiry;
-    let (vendor, product, revision) = (add(&inquiry.vendor), add(&inquiry.product), add(&inquiry.revision));
-    let serial = if unit.serial.is_empty() { 0 } else { add(unit.serial.as_bytes()) };
+    let (vendor, product, revision) = (
+        add(&inquiry.vendor),
+        add(&inquiry.product),
+        add(&inquiry.revision),
+    );
+    let serial = if unit.serial.is_empty() {
+        0
+    } else {
+        add(unit.serial.as_bytes())
+    };
     let descriptor = StorageDeviceDescriptor {
         version: header as u32,
         size: (header + tail.len()) as u32,
@@ -147,10 +176,14 @@ fn device_descriptor(adapter: &Adapter, unit: &Unit) -> Vec<u8> {
 /// STORAGE_DEVICE_ID_DESCRIPTOR: version, size, number of identifiers, then STORAGE_IDENTIFIERs made of page 83h.
 fn device_ids(unit: &Unit) -> Vec<u8> {
     let page = &unit.identifiers;
-    let end = page.len().min(4 + usize::from(u16::from_be_bytes([page[2], page[3]])));
+    let end = page
+        .len()
+        .min(4 + usize::from(u16::from_be_bytes([page[2], page[3]])));
     let (mut rest, mut count, mut list) = (&page[4..end], 0u32, Vec::new());
     while let [first, second, _, length, ..] = *rest {
-        let Some(data) = rest.get(4..4 + usize::from(length)) else { break };
+        let Some(data) = rest.get(4..4 + usize::from(length)) else {
+            break;
+        };
         // STORAGE_IDENTIFIER: code set, type, size, offset of the next, association, bytes; padded to four.
         let total = (16 + data.len()).next_multiple_of(4);
         list.extend(u32::from(first & 0xf).to_le_bytes());

@@ -14,14 +14,32 @@ use crate::nt::storport::*;
 ///
 /// # Safety
 /// `handle` must be writable; `context` a STOR_DPC for the DPC lock.
-pub(crate) unsafe fn acquire(adapter: &Adapter, which: u32, context: *mut c_void, handle: *mut StorLockHandle) -> u32 {
+pub(crate) unsafe fn acquire(
+    adapter: &Adapter,
+    which: u32,
+    context: *mut c_void,
+    handle: *mut StorLockHandle,
+) -> u32 {
     if handle.is_null() || !(DPC_LOCK..=DPC_LEVEL_LOCK).contains(&which) {
-        rules::broken(adapter, "StorPortAcquireSpinLock", "STORPORT", format_args!("lock {which}, handle {handle:p}"));
+        rules::broken(
+            adapter,
+            "StorPortAcquireSpinLock",
+            "STORPORT",
+            format_args!("lock {which}, handle {handle:p}"),
+        );
         return STOR_STATUS_INVALID_PARAMETER;
     }
     let phase = adapter.phase();
-    if matches!(phase, Phase::Finding | Phase::Initializing | Phase::PassiveInitializing) {
-        rules::broken(adapter, "StorPortAcquireSpinLock", "STORPORT", format_args!("no lock may be taken in {phase:?}"));
+    if matches!(
+        phase,
+        Phase::Finding | Phase::Initializing | Phase::PassiveInitializing
+    ) {
+        rules::broken(
+            adapter,
+            "StorPortAcquireSpinLock",
+            "STORPORT",
+            format_args!("no lock may be taken in {phase:?}"),
+        );
     }
     // SAFETY: by the caller's word.
     unsafe {
@@ -31,14 +49,28 @@ pub(crate) unsafe fn acquire(adapter: &Adapter, which: u32, context: *mut c_void
             }
             _ => lock_of(adapter, which),
         };
-        let level: KIRQL = if which == INTERRUPT_LOCK { adapter.dirql } else { DISPATCH_LEVEL };
+        let level: KIRQL = if which == INTERRUPT_LOCK {
+            adapter.dirql
+        } else {
+            DISPATCH_LEVEL
+        };
         let current = KeGetCurrentIrql();
         if current > level {
-            rules::broken(adapter, "StorPortAcquireSpinLock", "STORPORT", format_args!("lock {which} taken at IRQL {current}: out of order"));
+            rules::broken(
+                adapter,
+                "StorPortAcquireSpinLock",
+                "STORPORT",
+                format_args!("lock {which} taken at IRQL {current}: out of order"),
+            );
         }
         let old = KfRaiseIrql(level.max(current));
         KeAcquireSpinLockAtDpcLevel(lock);
-        handle.write(StorLockHandle { lock: which, context_next: core::ptr::null_mut(), context_lock: lock.cast(), context_old_irql: old });
+        handle.write(StorLockHandle {
+            lock: which,
+            context_next: core::ptr::null_mut(),
+            context_lock: lock.cast(),
+            context_old_irql: old,
+        });
     }
     STOR_STATUS_SUCCESS
 }
@@ -51,7 +83,12 @@ pub(crate) unsafe fn release(adapter: &Adapter, handle: *mut StorLockHandle) {
     // SAFETY: by the caller's word.
     unsafe {
         if handle.is_null() || (*handle).context_lock.is_null() {
-            rules::broken(adapter, "StorPortReleaseSpinLock", "STORPORT", format_args!("the handle holds no lock"));
+            rules::broken(
+                adapter,
+                "StorPortReleaseSpinLock",
+                "STORPORT",
+                format_args!("the handle holds no lock"),
+            );
             return;
         }
         let taken = *handle;

@@ -36,9 +36,9 @@ pub(crate) mod unit;
 
 pub use init::StorPortInitialize;
 
-use routines::*;
 use ext::StorPortExtendedFunction;
 use notify::StorPortNotification;
+use routines::*;
 
 exports! {
     pub static EXPORTS;

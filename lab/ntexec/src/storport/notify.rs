@@ -97,15 +97,26 @@ variadic! {
 unsafe extern "win64" fn notification(kind: u32, extension: *mut c_void, arguments: *const u64) {
     let a = Arguments(arguments);
     // SAFETY: a miniport passes its device extension.
-    let Some(adapter) = (unsafe { Adapter::of(extension) }) else { return };
+    let Some(adapter) = (unsafe { Adapter::of(extension) }) else {
+        return;
+    };
     // SAFETY: each type has the arguments that its DDI page, or the inline function that passes it, names.
     unsafe {
         match kind {
-            REQUEST_COMPLETE | REQUEST_DIRECT_COMPLETE => completion::request_complete(adapter, a.pointer(0)),
-            NEXT_REQUEST | NEXT_LU_REQUEST | WMI_EVENT | WMI_REREGISTER | BUFFER_OVERRUN_DETECTED
-            | IO_TARGET_REQUEST_SERVICE_TIME | TRACE_NOTIFICATION => {}
+            REQUEST_COMPLETE | REQUEST_DIRECT_COMPLETE => {
+                completion::request_complete(adapter, a.pointer(0))
+            }
+            NEXT_REQUEST
+            | NEXT_LU_REQUEST
+            | WMI_EVENT
+            | WMI_REREGISTER
+            | BUFFER_OVERRUN_DETECTED
+            | IO_TARGET_REQUEST_SERVICE_TIME
+            | TRACE_NOTIFICATION => {}
             RESET_DETECTED => super::timeout::hold_after_reset(adapter),
-            REQUEST_TIMER_CALL => timers::request_timer_call(adapter, a.pointer::<c_void>(0), a.int(1)),
+            REQUEST_TIMER_CALL => {
+                timers::request_timer_call(adapter, a.pointer::<c_void>(0), a.int(1))
+            }
             BUS_CHANGE_DETECTED => scan::bus_changed(adapter),
             LINK_DOWN => adapter.state.lock().link_down = Some(now() + 30 * SECOND),
             LINK_UP => {
@@ -122,13 +133,24 @@ unsafe extern "win64" fn notification(kind: u32, extension: *mut c_void, argumen
             ENABLE_PASSIVE_INITIALIZATION => {
                 let allowed = adapter.phase() == Phase::Initializing;
                 if allowed {
-                    *adapter.passive.lock() = core::mem::transmute::<*mut c_void, Option<HwBoolean>>(a.pointer(0));
+                    *adapter.passive.lock() =
+                        core::mem::transmute::<*mut c_void, Option<HwBoolean>>(a.pointer(0));
                 }
                 write_byte(a.pointer(1), u8::from(allowed));
             }
-            INITIALIZE_DPC => timers::initialize_dpc(adapter, a.pointer(0), a.pointer(1), core::ptr::null_mut(), false),
-            INITIALIZE_DPC_WITH_CONTEXT => timers::initialize_dpc(adapter, a.pointer(0), a.pointer(1), a.pointer(2), false),
-            INITIALIZE_THREADED_DPC => timers::initialize_dpc(adapter, a.pointer(0), a.pointer(1), a.pointer(2), true),
+            INITIALIZE_DPC => timers::initialize_dpc(
+                adapter,
+                a.pointer(0),
+                a.pointer(1),
+                core::ptr::null_mut(),
+                false,
+            ),
+            INITIALIZE_DPC_WITH_CONTEXT => {
+                timers::initialize_dpc(adapter, a.pointer(0), a.pointer(1), a.pointer(2), false)
+            }
+            INITIALIZE_THREADED_DPC => {
+                timers::initialize_dpc(adapter, a.pointer(0), a.pointer(1), a.pointer(2), true)
+            }
             ISSUE_DPC => {
                 let queued = KeInsertQueueDpc(a.pointer(0), a.pointer(1), a.pointer(2));
                 write_byte(a.pointer(3), queued);
@@ -138,15 +160,31 @@ unsafe extern "win64" fn notification(kind: u32, extension: *mut c_void, argumen
             }
             RELEASE_SPIN_LOCK => locks::release(adapter, a.pointer(0)),
             STATE_CHANGE_DETECTED => {
-                let status = scan::state_changed(adapter, a.pointer::<c_void>(3), a.pointer(4), a.pointer(1));
+                let status = scan::state_changed(
+                    adapter,
+                    a.pointer::<c_void>(3),
+                    a.pointer(4),
+                    a.pointer(1),
+                );
                 write_status(a.pointer(5), status);
             }
             ASYNC_NOTIFICATION_DETECTED => write_status(a.pointer(2), STOR_STATUS_SUCCESS),
             MARK_DEVICE_FAILED_EX => {
-                rules::log(adapter, format_args!("the miniport says that its device failed (fault {:#x})", a.int(2)));
+                rules::log(
+                    adapter,
+                    format_args!(
+                        "the miniport says that its device failed (fault {:#x})",
+                        a.int(2)
+                    ),
+                );
                 write_status(a.pointer(8), STOR_STATUS_SUCCESS);
             }
-            _ => rules::broken(adapter, "StorPortNotification", "STORPORT", format_args!("unknown notification type {kind:#x}")),
+            _ => rules::broken(
+                adapter,
+                "StorPortNotification",
+                "STORPORT",
+                format_args!("unknown notification type {kind:#x}"),
+            ),
         }
     }
 }

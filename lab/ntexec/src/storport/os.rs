@@ -1,28 +1,30 @@
 //! The kernel routines that the storage drivers use, under one name each.
 
 pub(crate) use crate::ex::{ExAllocatePoolWithTag, ExFreePoolWithTag};
-pub(crate) use crate::ke::time::KeStallExecutionProcessor;
 pub(crate) use crate::io::{
-    IoAllocateIrp, IoAllocateMdl, IoAllocateWorkItem, IoAttachDeviceToDeviceStack, IoConnectInterruptEx, IoCreateDevice,
-    IoDeleteDevice, IoDetachDevice, IoDisconnectInterruptEx, IoFreeIrp, IoFreeMdl, IoFreeWorkItem,
-    IoGetAttachedDeviceReference, IoInvalidateDeviceRelations, IoQueueWorkItem, IofCallDriver, IofCompleteRequest,
+    IoAllocateIrp, IoAllocateMdl, IoAllocateWorkItem, IoAttachDeviceToDeviceStack,
+    IoConnectInterruptEx, IoCreateDevice, IoDeleteDevice, IoDetachDevice, IoDisconnectInterruptEx,
+    IoFreeIrp, IoFreeMdl, IoFreeWorkItem, IoGetAttachedDeviceReference,
+    IoInvalidateDeviceRelations, IoQueueWorkItem, IofCallDriver, IofCompleteRequest,
 };
+pub(crate) use crate::ke::time::KeStallExecutionProcessor;
 pub(crate) use crate::ke::{
-    KeAcquireSpinLockAtDpcLevel, KeCancelTimer, KeFlushQueuedDpcs,
-    KeGetCurrentIrql, KeGetCurrentProcessorNumberEx, KeInitializeDpc, KeInitializeEvent, KeInitializeThreadedDpc,
-    KeInitializeTimerEx, KeInsertQueueDpc, KeLowerIrql, KeQueryActiveProcessorCountEx, KeQueryInterruptTime,
-    KeQueryPerformanceCounter, KeReleaseSpinLockFromDpcLevel, KeRemoveQueueDpc, KeSetEvent,
-    KeSetTargetProcessorDpcEx, KeSetTimerEx, KeWaitForSingleObject, KfRaiseIrql,
+    KeAcquireSpinLockAtDpcLevel, KeCancelTimer, KeFlushQueuedDpcs, KeGetCurrentIrql,
+    KeGetCurrentProcessorNumberEx, KeInitializeDpc, KeInitializeEvent, KeInitializeThreadedDpc,
+    KeInitializeTimerEx, KeInsertQueueDpc, KeLowerIrql, KeQueryActiveProcessorCountEx,
+    KeQueryInterruptTime, KeQueryPerformanceCounter, KeReleaseSpinLockFromDpcLevel,
+    KeRemoveQueueDpc, KeSetEvent, KeSetTargetProcessorDpcEx, KeSetTimerEx, KeWaitForSingleObject,
+    KfRaiseIrql,
 };
 pub(crate) use crate::mm::{
-    MmAllocateContiguousMemory, MmBuildMdlForNonPagedPool, MmFreeContiguousMemory, MmGetPhysicalAddress, MmMapIoSpace,
-    MmMapLockedPagesSpecifyCache, MmUnmapIoSpace,
+    MmAllocateContiguousMemory, MmBuildMdlForNonPagedPool, MmFreeContiguousMemory,
+    MmGetPhysicalAddress, MmMapIoSpace, MmMapLockedPagesSpecifyCache, MmUnmapIoSpace,
 };
 pub(crate) use crate::ob::{ObfDereferenceObject, ObfReferenceObject};
 pub(crate) use crate::po::{PoCallDriver, PoSetPowerState, PoStartNextPowerIrp};
 
-use crate::nt::io::{IO_COMPLETION_ROUTINE, IO_STACK_LOCATION, IRP, DEVICE_OBJECT};
 use crate::nt::base::NTSTATUS;
+use crate::nt::io::{DEVICE_OBJECT, IO_COMPLETION_ROUTINE, IO_STACK_LOCATION, IRP};
 use crate::nt::ke::{DISPATCH_LEVEL, KEVENT, PVOID};
 use crate::nt::mm::MDL;
 use crate::nt::status::STATUS_PENDING;
@@ -162,7 +164,9 @@ pub(crate) fn new_event() -> alloc::boxed::Box<KEVENT> {
 /// Waits for an event; true if it was signalled in time. PASSIVE_LEVEL.
 pub(crate) fn wait(event: &mut KEVENT, timeout: Option<u64>) -> bool {
     let mut due = timeout.map(|units| -(units as i64));
-    let due = due.as_mut().map_or(core::ptr::null_mut(), core::ptr::from_mut);
+    let due = due
+        .as_mut()
+        .map_or(core::ptr::null_mut(), core::ptr::from_mut);
     // SAFETY: Executive, KernelMode, not alertable.
     unsafe { KeWaitForSingleObject(core::ptr::from_mut(event).cast(), 0, 0, 0, due.cast()) == 0 }
 }
@@ -231,7 +235,9 @@ impl Buffer {
     pub(crate) fn new(length: usize) -> Option<Self> {
         // SAFETY: the pool block is described by an MDL of its own; both are freed in `drop`.
         unsafe {
-            let data = ExAllocatePoolWithTag(NON_PAGED_POOL_NX, length, u32::from_le_bytes(*b"DskB")).cast::<u8>();
+            let data =
+                ExAllocatePoolWithTag(NON_PAGED_POOL_NX, length, u32::from_le_bytes(*b"DskB"))
+                    .cast::<u8>();
             if data.is_null() {
                 return None;
             }

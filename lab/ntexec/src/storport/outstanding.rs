@@ -15,7 +15,10 @@ pub struct Outstanding<T: Copy> {
 impl<T: Copy> Outstanding<T> {
     /// An empty table of `1 << order` slots; it takes 3/4 of that.
     pub fn new(order: u32) -> Self {
-        Self { slots: vec![None; 1 << order], used: 0 }
+        Self {
+            slots: vec![None; 1 << order],
+            used: 0,
+        }
     }
 
     /// How many requests fit.
@@ -63,7 +66,9 @@ impl<T: Copy> Outstanding<T> {
 
     /// What is stored under `srb`.
     pub fn get(&self, srb: usize) -> Option<T> {
-        self.find(srb).and_then(|at| self.slots[at]).map(|(_, value)| value)
+        self.find(srb)
+            .and_then(|at| self.slots[at])
+            .map(|(_, value)| value)
     }
 
     fn find(&self, srb: usize) -> Option<usize> {

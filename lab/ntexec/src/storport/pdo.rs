@@ -69,12 +69,23 @@ pub(crate) unsafe fn pnp(pointer: *mut Unit, irp: *mut IRP) -> NTSTATUS {
             0 => answer(irp, &[unit.inquiry.description()], false),
             1 => {
                 let at = unit.address;
-                answer(irp, &[alloc::format!("Bus Number {}, Target Id {}, LUN {}", at.path, at.target, at.lun)], false)
+                answer(
+                    irp,
+                    &[alloc::format!(
+                        "Bus Number {}, Target Id {}, LUN {}",
+                        at.path,
+                        at.target,
+                        at.lun
+                    )],
+                    false,
+                )
             }
             _ => untouched(irp),
         },
         IRP_MN_QUERY_CAPABILITIES => capabilities(unit, irp, (*location).Parameters.Capabilities),
-        IRP_MN_QUERY_DEVICE_RELATIONS => target_relation(unit, irp, (*location).Parameters.QueryDeviceRelationsType),
+        IRP_MN_QUERY_DEVICE_RELATIONS => {
+            target_relation(unit, irp, (*location).Parameters.QueryDeviceRelationsType)
+        }
         IRP_MN_START_DEVICE => {
             if hw_control(unit, SCSI_UNIT_START) {
                 unit_control(unit, SCSI_UNIT_START);
@@ -83,8 +94,12 @@ pub(crate) unsafe fn pnp(pointer: *mut Unit, irp: *mut IRP) -> NTSTATUS {
             unit.started.store(true, Ordering::Release);
             complete(irp, STATUS_SUCCESS, 0)
         }
-        IRP_MN_QUERY_REMOVE_DEVICE | IRP_MN_CANCEL_REMOVE_DEVICE | IRP_MN_QUERY_STOP_DEVICE | IRP_MN_CANCEL_STOP_DEVICE
-        | IRP_MN_STOP_DEVICE | IRP_MN_DEVICE_USAGE_NOTIFICATION => complete(irp, STATUS_SUCCESS, 0),
+        IRP_MN_QUERY_REMOVE_DEVICE
+        | IRP_MN_CANCEL_REMOVE_DEVICE
+        | IRP_MN_QUERY_STOP_DEVICE
+        | IRP_MN_CANCEL_STOP_DEVICE
+        | IRP_MN_STOP_DEVICE
+        | IRP_MN_DEVICE_USAGE_NOTIFICATION => complete(irp, STATUS_SUCCESS, 0),
         IRP_MN_SURPRISE_REMOVAL => {
             if hw_control(unit, SCSI_UNIT_SURPRISE_REMOVAL) {
                 unit_control(unit, SCSI_UNIT_SURPRISE_REMOVAL);
@@ -105,7 +120,11 @@ fn hw_control(unit: &Unit, control: u32) -> bool {
 fn unit_control(unit: &Unit, control: u32) {
     let mut address = srb::btl8(unit.address);
     // SAFETY: the adapter outlives its units.
-    hw::unit_control(unsafe { &*unit.adapter }, control, core::ptr::from_mut(&mut address).cast());
+    hw::unit_control(
+        unsafe { &*unit.adapter },
+        control,
+        core::ptr::from_mut(&mut address).cast(),
+    );
 }
 
 unsafe fn query_id(unit: &Unit, irp: *mut IRP, kind: u32) -> NTSTATUS {
@@ -137,16 +156,30 @@ unsafe fn target_relation(unit: &Unit, irp: *mut IRP, kind: u32) -> NTSTATUS {
 /// The unit's capabilities: those of the miniport's answer to the PNP request QueryCapabilities.
 unsafe fn capabilities(unit: &Unit, irp: *mut IRP, caps: *mut DEVICE_CAPABILITIES) -> NTSTATUS {
     let adapter = &*unit.adapter;
-    if caps.is_null() || (*caps).Version != 1 || usize::from((*caps).Size) < size_of::<DEVICE_CAPABILITIES>() {
+    if caps.is_null()
+        || (*caps).Version != 1
+        || usize::from((*caps).Size) < size_of::<DEVICE_CAPABILITIES>()
+    {
         return complete(irp, STATUS_INVALID_PARAMETER, 0);
     }
     let full = adapter.init.feature_support & STOR_FEATURE_FULL_PNP_DEVICE_CAPABILITIES != 0;
-    let size = if full { size_of::<StorDeviceCapabilitiesEx>() } else { size_of::<StorDeviceCapabilities>() };
+    let size = if full {
+        size_of::<StorDeviceCapabilitiesEx>()
+    } else {
+        size_of::<StorDeviceCapabilities>()
+    };
     let Some(mut buffer) = Buffer::new(size_of::<StorDeviceCapabilitiesEx>()) else {
         return complete(irp, STATUS_INSUFFICIENT_RESOURCES, 0);
     };
     let view = buffer.address().cast::<StorDeviceCapabilitiesEx>();
-    *view = StorDeviceCapabilitiesEx { version: 1, size: size as u16, flags: 0, address: u32::MAX, ui_number: u32::MAX, reserved1: [0; 2] };
+    *view = StorDeviceCapabilitiesEx {
+        version: 1,
+        size: size as u16,
+        flags: 0,
+        address: u32::MAX,
+        ui_number: u32::MAX,
+        reserved1: [0; 2],
+    };
     if !full {
         (*view).size = 0;
     }
@@ -156,8 +189,19 @@ unsafe fn capabilities(unit: &Unit, irp: *mut IRP, caps: *mut DEVICE_CAPABILITIE
     request.set_length(size as u32);
     request.set_data(buffer.address().cast());
     request.set_flags(SRB_FLAGS_DATA_IN | SRB_FLAGS_NO_QUEUE_FREEZE);
-    let status = start::send_and_wait(adapter, core::ptr::from_ref(unit).cast_mut(), unit.address, &mut block, buffer.mdl, true);
-    let flags = if status == SRB_STATUS_SUCCESS { (*view).flags } else { 0 };
+    let status = start::send_and_wait(
+        adapter,
+        core::ptr::from_ref(unit).cast_mut(),
+        unit.address,
+        &mut block,
+        buffer.mdl,
+        true,
+    );
+    let flags = if status == SRB_STATUS_SUCCESS {
+        (*view).flags
+    } else {
+        0
+    };
     let _ = buffer.bytes();
     let mut bits = 0;
     for (ours, theirs) in [
@@ -187,7 +231,10 @@ fn quiesce(unit: &Unit) {
             adapter,
             "HwStartIo",
             "STORPORT 1007",
-            format_args!("requests of target {} are still outstanding when the unit is removed", unit.address.target),
+            format_args!(
+                "requests of target {} are still outstanding when the unit is removed",
+                unit.address.target
+            ),
         );
     }
     unit.started.store(false, Ordering::Release);

@@ -26,7 +26,11 @@ pub struct Gate {
 impl Gate {
     /// An open gate.
     pub const fn new() -> Self {
-        Self { outstanding: 0, paused_until: None, busy: None }
+        Self {
+            outstanding: 0,
+            paused_until: None,
+            busy: None,
+        }
     }
 
     /// Requests that are out.
@@ -162,7 +166,10 @@ impl<T> UnitQueue<T> {
             return None;
         }
         let (frozen, locked) = (self.frozen, self.locked);
-        let at = self.waiting.iter().position(|(_, bypass)| (!frozen || bypass.frozen) && (!locked || bypass.locked))?;
+        let at = self
+            .waiting
+            .iter()
+            .position(|(_, bypass)| (!frozen || bypass.frozen) && (!locked || bypass.locked))?;
         let (request, _) = self.waiting.remove(at)?;
         self.gate.goes_out();
         Some(request)
@@ -205,7 +212,14 @@ mod tests {
     fn a_frozen_queue_lets_only_bypassing_requests_out() {
         let mut queue = filled(8, 1);
         queue.freeze();
-        queue.push(9, Bypass { frozen: true, locked: false }, false);
+        queue.push(
+            9,
+            Bypass {
+                frozen: true,
+                locked: false,
+            },
+            false,
+        );
         assert_eq!(out(&mut queue, 0), [9]);
         queue.thaw();
         assert_eq!(out(&mut queue, 0), [0]);
@@ -215,8 +229,22 @@ mod tests {
     fn a_locked_queue_lets_only_its_own_bypass_through() {
         let mut queue = filled(8, 1);
         queue.set_locked(true);
-        queue.push(5, Bypass { frozen: true, locked: false }, false);
-        queue.push(6, Bypass { frozen: false, locked: true }, false);
+        queue.push(
+            5,
+            Bypass {
+                frozen: true,
+                locked: false,
+            },
+            false,
+        );
+        queue.push(
+            6,
+            Bypass {
+                frozen: false,
+                locked: true,
+            },
+            false,
+        );
         assert_eq!(out(&mut queue, 0), [6]);
         queue.set_locked(false);
         assert_eq!(out(&mut queue, 0), [0, 5]);
@@ -253,7 +281,14 @@ mod tests {
     #[test]
     fn a_reset_holds_everything() {
         let mut queue = filled(3, 1);
-        queue.push(1, Bypass { frozen: true, locked: true }, true);
+        queue.push(
+            1,
+            Bypass {
+                frozen: true,
+                locked: true,
+            },
+            true,
+        );
         queue.set_resetting(true);
         assert!(out(&mut queue, 0).is_empty());
         queue.set_resetting(false);

@@ -20,17 +20,25 @@ pub(crate) fn parameter(adapter: &Adapter, name: &str) -> Option<u32> {
 
 /// A DWORD below `Parameters\Device<n>`, else below `Parameters\Device`.
 pub(crate) fn device_parameter(adapter: &Adapter, name: &str) -> Option<u32> {
-    device_keys(adapter).iter().find_map(|key| cm::read(|hive| hive.dword(key, name)))
+    device_keys(adapter)
+        .iter()
+        .find_map(|key| cm::read(|hive| hive.dword(key, name)))
 }
 
 /// `DriverParameter`: what HwFindAdapter gets as its argument string.
 pub(crate) fn argument(adapter: &Adapter) -> String {
-    device_keys(adapter).iter().find_map(|key| cm::read(|hive| hive.string(key, "DriverParameter"))).unwrap_or_default()
+    device_keys(adapter)
+        .iter()
+        .find_map(|key| cm::read(|hive| hive.string(key, "DriverParameter")))
+        .unwrap_or_default()
 }
 
 fn device_keys(adapter: &Adapter) -> [String; 2] {
     let base = init::registry_path(adapter.driver);
-    [format!("{base}\\Parameters\\Device{}", adapter.number), format!("{base}\\Parameters\\Device")]
+    [
+        format!("{base}\\Parameters\\Device{}", adapter.number),
+        format!("{base}\\Parameters\\Device"),
+    ]
 }
 
 unsafe fn text(from: *const u8) -> String {
@@ -42,22 +50,40 @@ unsafe fn text(from: *const u8) -> String {
 
 /// The form that the registry gives a value in: strings become bytes (StorPort's strings are ASCII).
 fn outward(kind: u32, data: &[u8]) -> Vec<u8> {
-    if matches!(kind, reg::SZ | reg::EXPAND_SZ) { parse_sz(data).into_bytes().into_iter().chain([0]).collect() } else { data.to_vec() }
+    if matches!(kind, reg::SZ | reg::EXPAND_SZ) {
+        parse_sz(data).into_bytes().into_iter().chain([0]).collect()
+    } else {
+        data.to_vec()
+    }
 }
 
 unsafe fn inward(kind: u32, buffer: *const u8, length: u32) -> Vec<u8> {
     let bytes = core::slice::from_raw_parts(buffer, length as usize);
-    if kind == reg::SZ { sz(String::from_utf8_lossy(bytes).trim_end_matches('\0')) } else { bytes.to_vec() }
+    if kind == reg::SZ {
+        sz(String::from_utf8_lossy(bytes).trim_end_matches('\0'))
+    } else {
+        bytes.to_vec()
+    }
 }
 
 /// StorPortRegistryRead: `length` is the buffer's size, and becomes the value's.
-pub(crate) unsafe fn read(adapter: &Adapter, name: *const u8, global: bool, kind: u32, buffer: *mut u8, length: *mut u32) -> u8 {
+pub(crate) unsafe fn read(
+    adapter: &Adapter,
+    name: *const u8,
+    global: bool,
+    kind: u32,
+    buffer: *mut u8,
+    length: *mut u32,
+) -> u8 {
     if buffer.is_null() || length.is_null() {
         return 0;
     }
     let name = text(name);
     let keys = device_keys(adapter);
-    let found = keys.iter().skip(usize::from(global)).find_map(|key| cm::read(|hive| hive.get(key, &name).cloned()));
+    let found = keys
+        .iter()
+        .skip(usize::from(global))
+        .find_map(|key| cm::read(|hive| hive.get(key, &name).cloned()));
     let Some(value) = found.filter(|value| value.kind == kind) else {
         *length = 0;
         return 0;
@@ -73,20 +99,32 @@ pub(crate) unsafe fn read(adapter: &Adapter, name: *const u8, global: bool, kind
 }
 
 /// StorPortRegistryWrite.
-pub(crate) unsafe fn write(adapter: &Adapter, name: *const u8, global: bool, kind: u32, buffer: *const u8, length: u32) -> u8 {
+pub(crate) unsafe fn write(
+    adapter: &Adapter,
+    name: *const u8,
+    global: bool,
+    kind: u32,
+    buffer: *const u8,
+    length: u32,
+) -> u8 {
     if buffer.is_null() {
         return 0;
     }
     let [own, all] = device_keys(adapter);
     let key = if global { all } else { own };
-    let set = cm::ensure_key(&key).and_then(|id| cm::set_value(id, &text(name), kind, &inward(kind, buffer, length)));
+    let set = cm::ensure_key(&key)
+        .and_then(|id| cm::set_value(id, &text(name), kind, &inward(kind, buffer, length)));
     u8::from(set.is_ok())
 }
 
 /// The hardware key's part that miniports may use: `Device Parameters\StorPort\<subkey>`.
 unsafe fn adapter_key(adapter: &Adapter, subkey: &str) -> Option<String> {
     let base = crate::pnp::hardware_key(adapter.pdo)?;
-    Some(if subkey.is_empty() { format!("{base}\\StorPort") } else { format!("{base}\\StorPort\\{subkey}") })
+    Some(if subkey.is_empty() {
+        format!("{base}\\StorPort")
+    } else {
+        format!("{base}\\StorPort\\{subkey}")
+    })
 }
 
 /// StorPortRegistryReadAdapterKey: the value's data go to `*data`, a buffer of the miniport's of `*length` bytes.
@@ -101,9 +139,13 @@ pub(crate) unsafe fn read_adapter_key(
     if data.is_null() || (*data).is_null() || length.is_null() {
         return STOR_STATUS_INVALID_PARAMETER;
     }
-    let Some(key) = adapter_key(adapter, &text(subkey)) else { return STOR_STATUS_UNSUCCESSFUL };
+    let Some(key) = adapter_key(adapter, &text(subkey)) else {
+        return STOR_STATUS_UNSUCCESSFUL;
+    };
     let name = text(name);
-    let Some(value) = cm::read(|hive| hive.get(&key, &name).cloned()).filter(|value| value.kind == kind) else {
+    let Some(value) =
+        cm::read(|hive| hive.get(&key, &name).cloned()).filter(|value| value.kind == kind)
+    else {
         return STOR_STATUS_INVALID_PARAMETER;
     };
     let bytes = outward(value.kind, &value.data);
@@ -112,7 +154,9 @@ pub(crate) unsafe fn read_adapter_key(
     if bytes.len() > room {
         return STOR_STATUS_BUFFER_TOO_SMALL;
     }
-    (*data).cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+    (*data)
+        .cast::<u8>()
+        .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
     STOR_STATUS_SUCCESS
 }
 
@@ -128,7 +172,14 @@ pub(crate) unsafe fn write_adapter_key(
     if data.is_null() {
         return STOR_STATUS_INVALID_PARAMETER;
     }
-    let Some(key) = adapter_key(adapter, &text(subkey)) else { return STOR_STATUS_UNSUCCESSFUL };
-    let set = cm::ensure_key(&key).and_then(|id| cm::set_value(id, &text(name), kind, &inward(kind, data, length)));
-    if set.is_ok() { STOR_STATUS_SUCCESS } else { STOR_STATUS_UNSUCCESSFUL }
+    let Some(key) = adapter_key(adapter, &text(subkey)) else {
+        return STOR_STATUS_UNSUCCESSFUL;
+    };
+    let set = cm::ensure_key(&key)
+        .and_then(|id| cm::set_value(id, &text(name), kind, &inward(kind, data, length)));
+    if set.is_ok() {
+        STOR_STATUS_SUCCESS
+    } else {
+        STOR_STATUS_UNSUCCESSFUL
+    }
 }

@@ -66,7 +66,14 @@ const EXTENSION_TAG: u32 = u32::from_le_bytes(*b"SrbX");
 
 impl Request {
     /// A request for a unit, or for the adapter.
-    pub fn new(adapter: &Adapter, unit: *mut Unit, address: Address, srb: Srb, mdl: *mut MDL, done: Done) -> Box<Self> {
+    pub fn new(
+        adapter: &Adapter,
+        unit: *mut Unit,
+        address: Address,
+        srb: Srb,
+        mdl: *mut MDL,
+        done: Done,
+    ) -> Box<Self> {
         Box::new(Self {
             adapter: core::ptr::from_ref(adapter).cast_mut(),
             unit,
@@ -106,7 +113,9 @@ impl Request {
     }
 
     fn moves_blocks(&self) -> bool {
-        self.srb.cdb().is_some_and(|(cdb, _)| is_read_or_write(cdb[0]))
+        self.srb
+            .cdb()
+            .is_some_and(|(cdb, _)| is_read_or_write(cdb[0]))
     }
 
     /// Where the data begin in the MDL, in bytes from the start of its first page.
@@ -115,15 +124,25 @@ impl Request {
             return None;
         }
         // SAFETY: the MDL lives as long as the request.
-        let (start, offset) = unsafe { (mdl_va(self.mdl) as u64, u64::from((*self.mdl).ByteOffset)) };
-        let skipped = if self.data.is_null() { 0 } else { (self.data as u64).checked_sub(start)? };
+        let (start, offset) =
+            unsafe { (mdl_va(self.mdl) as u64, u64::from((*self.mdl).ByteOffset)) };
+        let skipped = if self.data.is_null() {
+            0
+        } else {
+            (self.data as u64).checked_sub(start)?
+        };
         Some(offset + skipped)
     }
 
     /// The system address of the data.
     pub fn system_address(&self) -> Option<*mut c_void> {
         // SAFETY: the MDL lives as long as the request.
-        let (base, within) = unsafe { (mdl_system_address(self.mdl), u64::from((*self.mdl).ByteOffset)) };
+        let (base, within) = unsafe {
+            (
+                mdl_system_address(self.mdl),
+                u64::from((*self.mdl).ByteOffset),
+            )
+        };
         if base.is_null() {
             return None;
         }
@@ -134,12 +153,22 @@ impl Request {
 
     fn build_list(&mut self, adapter: &Adapter) -> Result<(), u8> {
         let length = u64::from(self.srb.length());
-        let Some(offset) = self.offset_in_mdl() else { return Err(SRB_STATUS_INVALID_REQUEST) };
+        let Some(offset) = self.offset_in_mdl() else {
+            return Err(SRB_STATUS_INVALID_REQUEST);
+        };
         // SAFETY: the array of page frames follows the MDL.
         let pfns = unsafe { core::slice::from_raw_parts(MDL::pfns(self.mdl), (*self.mdl).pages()) };
         let runs = sgl::runs(pfns, offset, length).ok_or(SRB_STATUS_INVALID_REQUEST)?;
-        if runs.len() > adapter.config.number_of_physical_breaks as usize || length > u64::from(adapter.config.maximum_transfer_length) {
-            rules::log(adapter, format_args!("a request of {length} bytes in {} runs is larger than the adapter takes", runs.len()));
+        if runs.len() > adapter.config.number_of_physical_breaks as usize
+            || length > u64::from(adapter.config.maximum_transfer_length)
+        {
+            rules::log(
+                adapter,
+                format_args!(
+                    "a request of {length} bytes in {} runs is larger than the adapter takes",
+                    runs.len()
+                ),
+            );
             return Err(SRB_STATUS_INVALID_REQUEST);
         }
         self.list = Some(sgl::List::new(&runs));
@@ -153,17 +182,33 @@ impl Request {
         srb.set_scsi_status(SCSISTAT_GOOD);
         srb.set_address(self.address);
         srb.set_tag(self.tag);
-        let has_data = srb.length() != 0 && srb.flags() & (SRB_FLAGS_DATA_IN | SRB_FLAGS_DATA_OUT) != 0 && !self.mdl.is_null();
+        let has_data = srb.length() != 0
+            && srb.flags() & (SRB_FLAGS_DATA_IN | SRB_FLAGS_DATA_OUT) != 0
+            && !self.mdl.is_null();
         if has_data {
-            if self.list.is_none() && adapter.performance.flags.load(core::sync::atomic::Ordering::Acquire) & STOR_PERF_NO_SGL == 0 {
+            if self.list.is_none()
+                && adapter
+                    .performance
+                    .flags
+                    .load(core::sync::atomic::Ordering::Acquire)
+                    & STOR_PERF_NO_SGL
+                    == 0
+            {
                 self.build_list(adapter)?;
             }
             let mapped = match adapter.config.map_buffers {
-                STOR_MAP_NO_BUFFERS => srb.function() == SRB_FUNCTION_IO_CONTROL || srb.function() == SRB_FUNCTION_WMI,
+                STOR_MAP_NO_BUFFERS => {
+                    srb.function() == SRB_FUNCTION_IO_CONTROL || srb.function() == SRB_FUNCTION_WMI
+                }
                 STOR_MAP_ALL_BUFFERS_INCLUDING_READ_WRITE => true,
                 _ => !self.moves_blocks(),
             };
-            let address = if mapped { self.system_address().ok_or(SRB_STATUS_INSUFFICIENT_RESOURCES)? } else { core::ptr::null_mut() };
+            let address = if mapped {
+                self.system_address()
+                    .ok_or(SRB_STATUS_INSUFFICIENT_RESOURCES)?
+            } else {
+                core::ptr::null_mut()
+            };
             srb.set_data(address);
         }
         self.renew_extension(adapter)
@@ -175,14 +220,23 @@ impl Request {
         let size = adapter.config.srb_extension_size as usize;
         // SAFETY: a block of the head's and the extension's size.
         unsafe {
-            let block = ExAllocatePoolWithTag(NON_PAGED_POOL_NX, size_of::<ExtensionHead>() + size, EXTENSION_TAG);
+            let block = ExAllocatePoolWithTag(
+                NON_PAGED_POOL_NX,
+                size_of::<ExtensionHead>() + size,
+                EXTENSION_TAG,
+            );
             if block.is_null() {
                 return Err(SRB_STATUS_INSUFFICIENT_RESOURCES);
             }
-            block.cast::<u8>().write_bytes(0xa5, size_of::<ExtensionHead>() + size);
-            block.cast::<ExtensionHead>().write(ExtensionHead { request: self });
+            block
+                .cast::<u8>()
+                .write_bytes(0xa5, size_of::<ExtensionHead>() + size);
+            block
+                .cast::<ExtensionHead>()
+                .write(ExtensionHead { request: self });
             self.extension = block.cast();
-            self.srb.set_extension(block.cast::<ExtensionHead>().add(1).cast());
+            self.srb
+                .set_extension(block.cast::<ExtensionHead>().add(1).cast());
         }
         Ok(())
     }
@@ -238,7 +292,11 @@ pub(crate) fn kick_later(adapter: &Adapter) {
         if KeGetCurrentIrql() == 0 {
             kick_all(adapter);
         } else {
-            KeInsertQueueDpc((&raw const adapter.tick.1).cast_mut(), core::ptr::null_mut(), core::ptr::null_mut());
+            KeInsertQueueDpc(
+                (&raw const adapter.tick.1).cast_mut(),
+                core::ptr::null_mut(),
+                core::ptr::null_mut(),
+            );
         }
     }
 }
@@ -248,7 +306,11 @@ fn next(adapter: &Adapter, unit: &Unit) -> Option<*mut Request> {
     {
         let mut state = adapter.state.lock();
         let linked = state.link_down.is_none();
-        if adapter.phase() != Phase::Running || !linked || !state.gate.is_open(time) || state.outstanding.len() >= state.outstanding.capacity() {
+        if adapter.phase() != Phase::Running
+            || !linked
+            || !state.gate.is_open(time)
+            || state.outstanding.len() >= state.outstanding.capacity()
+        {
             return None;
         }
     }
@@ -272,10 +334,22 @@ pub(crate) fn send(adapter: &Adapter, pointer: *mut Request) {
         super::completion::queue(adapter, pointer);
         return;
     }
-    request.deadline = if timeout == 0 { u64::MAX } else { now() + u64::from(timeout) * SECOND };
+    request.deadline = if timeout == 0 {
+        u64::MAX
+    } else {
+        now() + u64::from(timeout) * SECOND
+    };
     let srb = request.srb;
-    if !adapter.state.lock().outstanding.insert(srb.0 as usize, pointer) {
-        rules::log(adapter, format_args!("the SRB at {:p} is in use already", srb.0));
+    if !adapter
+        .state
+        .lock()
+        .outstanding
+        .insert(srb.0 as usize, pointer)
+    {
+        rules::log(
+            adapter,
+            format_args!("the SRB at {:p} is in use already", srb.0),
+        );
         srb.set_status(SRB_STATUS_INTERNAL_ERROR);
         super::completion::queue(adapter, pointer);
         return;
@@ -283,7 +357,11 @@ pub(crate) fn send(adapter: &Adapter, pointer: *mut Request) {
     // From here on the miniport may complete the request at any time: `request` is not touched again.
     let start = match adapter.init.hw_build_io {
         // SAFETY: as HW_BUILDIO says: DISPATCH_LEVEL, no lock.
-        Some(build) => rules::call(adapter, "HwBuildIo", || unsafe { build(adapter.hw(), srb.0) }) != 0,
+        Some(build) => {
+            rules::call(adapter, "HwBuildIo", || unsafe {
+                build(adapter.hw(), srb.0)
+            }) != 0
+        }
         None => true,
     };
     if start {
@@ -295,7 +373,11 @@ pub(crate) fn send(adapter: &Adapter, pointer: *mut Request) {
 pub(crate) fn again(adapter: &Adapter, pointer: *mut Request) -> bool {
     // SAFETY: the request came back: it is the port's again.
     let request = unsafe { &mut *pointer };
-    if request.srb.status() & 0x3f != SRB_STATUS_BUSY || request.control || request.unit.is_null() || request.busy_retries >= BUSY_RETRIES {
+    if request.srb.status() & 0x3f != SRB_STATUS_BUSY
+        || request.control
+        || request.unit.is_null()
+        || request.busy_retries >= BUSY_RETRIES
+    {
         return false;
     }
     // SAFETY: a unit lives as long as it has requests.
@@ -312,7 +394,9 @@ pub(crate) fn again(adapter: &Adapter, pointer: *mut Request) -> bool {
     let mut queue = unit.queue.lock();
     if full {
         let out = queue.gate.outstanding();
-        queue.gate.set_busy((out * QUEUE_FULL_PERCENT).div_ceil(100));
+        queue
+            .gate
+            .set_busy((out * QUEUE_FULL_PERCENT).div_ceil(100));
     } else {
         queue.gate.pause(now() + BUSY_PAUSE);
     }

@@ -5,7 +5,12 @@ use super::os::*;
 use crate::nt::ke::KIRQL;
 
 /// Reports a broken rule of a miniport.
-pub(crate) fn broken(adapter: &Adapter, call: &str, rule: &'static str, what: core::fmt::Arguments<'_>) {
+pub(crate) fn broken(
+    adapter: &Adapter,
+    call: &str,
+    rule: &'static str,
+    what: core::fmt::Arguments<'_>,
+) {
     crate::check::violation_by(&adapter.name, call, rule, what);
 }
 
@@ -29,7 +34,12 @@ pub(crate) fn call<R>(adapter: &Adapter, name: &str, routine: impl FnOnce() -> R
     let result = routine();
     let after = KeGetCurrentIrql();
     if after != before {
-        broken(adapter, name, "IRQL", format_args!("called at IRQL {before}, came back at {after}"));
+        broken(
+            adapter,
+            name,
+            "IRQL",
+            format_args!("called at IRQL {before}, came back at {after}"),
+        );
         if after > before {
             KeLowerIrql(before);
         } else {

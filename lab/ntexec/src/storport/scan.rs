@@ -39,7 +39,11 @@ pub(crate) fn bus_changed(adapter: &Adapter) {
             IoInvalidateDeviceRelations(adapter.pdo, 0);
         } else {
             adapter.rescan.store(true, Ordering::Release);
-            KeInsertQueueDpc((&raw const adapter.tick.1).cast_mut(), core::ptr::null_mut(), core::ptr::null_mut());
+            KeInsertQueueDpc(
+                (&raw const adapter.tick.1).cast_mut(),
+                core::ptr::null_mut(),
+                core::ptr::null_mut(),
+            );
         }
     }
 }
@@ -48,14 +52,21 @@ pub(crate) fn bus_changed(adapter: &Adapter) {
 ///
 /// # Safety
 /// `routine` must be null or an HwStateChange; `address` its argument.
-pub(crate) unsafe fn state_changed(adapter: &Adapter, routine: *mut c_void, context: *mut c_void, address: *mut c_void) -> u32 {
+pub(crate) unsafe fn state_changed(
+    adapter: &Adapter,
+    routine: *mut c_void,
+    context: *mut c_void,
+    address: *mut c_void,
+) -> u32 {
     bus_changed(adapter);
     if !routine.is_null() {
         // SAFETY: by the caller's word.
         let routine = unsafe { core::mem::transmute::<*mut c_void, HwStateChange>(routine) };
         super::hw::with_start_io_lock(adapter, || {
             // SAFETY: by the caller's word.
-            rules::call(adapter, "HwStateChange", || unsafe { routine(adapter.hw(), context, 1, address, STOR_STATUS_SUCCESS) });
+            rules::call(adapter, "HwStateChange", || unsafe {
+                routine(adapter.hw(), context, 1, address, STOR_STATUS_SUCCESS)
+            });
         });
     }
     STOR_STATUS_SUCCESS
@@ -73,28 +84,50 @@ enum Answer {
 
 /// A command with data to receive.
 fn command(adapter: &Adapter, address: Address, cdb: &[u8; 16], length: u8, room: usize) -> Answer {
-    let Some(mut buffer) = Buffer::new(room) else { return Answer::Busy };
+    let Some(mut buffer) = Buffer::new(room) else {
+        return Answer::Busy;
+    };
     let mut block = Box::new(SrbBlock::zeroed());
     for _ in 0..TRIES {
         let srb = block.prepare(adapter.extended(), SRB_FUNCTION_EXECUTE_SCSI, 10);
         block.set_cdb(cdb, length);
-        srb.set_flags(SRB_FLAGS_DATA_IN | SRB_FLAGS_NO_QUEUE_FREEZE | SRB_FLAGS_BYPASS_FROZEN_QUEUE | SRB_FLAGS_BYPASS_LOCKED_QUEUE);
+        srb.set_flags(
+            SRB_FLAGS_DATA_IN
+                | SRB_FLAGS_NO_QUEUE_FREEZE
+                | SRB_FLAGS_BYPASS_FROZEN_QUEUE
+                | SRB_FLAGS_BYPASS_LOCKED_QUEUE,
+        );
         srb.set_data(buffer.address().cast());
         srb.set_length(room as u32);
         let unit = adapter.unit(address).unwrap_or(core::ptr::null_mut());
-        match start::send_and_wait(adapter, unit, address, &mut block, buffer.mdl, unit.is_null()) {
+        match start::send_and_wait(
+            adapter,
+            unit,
+            address,
+            &mut block,
+            buffer.mdl,
+            unit.is_null(),
+        ) {
             SRB_STATUS_SUCCESS | SRB_STATUS_DATA_OVERRUN => {
                 let moved = (block.srb().length() as usize).min(room);
                 return Answer::Data(buffer.bytes()[..moved].to_vec());
             }
-            SRB_STATUS_NO_DEVICE | SRB_STATUS_INVALID_TARGET_ID | SRB_STATUS_INVALID_LUN | SRB_STATUS_INVALID_PATH_ID
+            SRB_STATUS_NO_DEVICE
+            | SRB_STATUS_INVALID_TARGET_ID
+            | SRB_STATUS_INVALID_LUN
+            | SRB_STATUS_INVALID_PATH_ID
             | SRB_STATUS_SELECTION_TIMEOUT => return Answer::Absent,
             SRB_STATUS_BUSY => {
                 let mut pause = new_event();
                 wait(&mut pause, Some(SECOND / 4));
             }
             // A unit attention is told once; the command goes again.
-            SRB_STATUS_ERROR if block.srb().sense_data().and_then(|data| Sense::parse(&data)).is_some_and(|sense| sense.key == SENSE_UNIT_ATTENTION) => {}
+            SRB_STATUS_ERROR
+                if block
+                    .srb()
+                    .sense_data()
+                    .and_then(|data| Sense::parse(&data))
+                    .is_some_and(|sense| sense.key == SENSE_UNIT_ATTENTION) => {}
             _ => return Answer::Refused,
         }
     }
@@ -113,18 +146,39 @@ fn inquiry(adapter: &Adapter, address: Address, page: Option<u8>) -> Answer {
 
 /// The LUNs that REPORT LUNS names (single-level addresses below 256; SPC-4, 6.33).
 fn luns_of(data: &[u8]) -> Vec<u8> {
-    let Some(length) = data.first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes) as usize) else { return Vec::new() };
+    let Some(length) = data
+        .first_chunk::<4>()
+        .map(|bytes| u32::from_be_bytes(*bytes) as usize)
+    else {
+        return Vec::new();
+    };
     let end = data.len().min(8 + length);
-    data.get(8..end).unwrap_or_default().chunks_exact(8).filter(|lun| lun[0] == 0).map(|lun| lun[1]).collect()
+    data.get(8..end)
+        .unwrap_or_default()
+        .chunks_exact(8)
+        .filter(|lun| lun[0] == 0)
+        .map(|lun| lun[1])
+        .collect()
 }
 
 fn candidates(adapter: &Adapter, path: u8, target: u8) -> BTreeSet<u8> {
-    let zero = Address { path, target, lun: 0 };
-    let mut luns: BTreeSet<u8> =
-        adapter.state.lock().units.iter().map(|unit| {
+    let zero = Address {
+        path,
+        target,
+        lun: 0,
+    };
+    let mut luns: BTreeSet<u8> = adapter
+        .state
+        .lock()
+        .units
+        .iter()
+        .map(|unit| {
             // SAFETY: units in the list are alive.
             unsafe { (**unit).address }
-        }).filter(|at| at.path == path && at.target == target).map(|at| at.lun).collect();
+        })
+        .filter(|at| at.path == path && at.target == target)
+        .map(|at| at.lun)
+        .collect();
     let mut cdb = [0u8; 16];
     cdb[0] = SCSIOP_REPORT_LUNS;
     cdb[6..10].copy_from_slice(&1032u32.to_be_bytes());
@@ -143,7 +197,11 @@ fn candidates(adapter: &Adapter, path: u8, target: u8) -> BTreeSet<u8> {
 /// Scans every path and target; new units get a device object. PASSIVE_LEVEL.
 pub(crate) fn scan(adapter: &Adapter) {
     if adapter.controls(SCSI_ADAPTER_PREPARE_FOR_BUS_RESCAN) {
-        super::hw::control(adapter, SCSI_ADAPTER_PREPARE_FOR_BUS_RESCAN, core::ptr::null_mut());
+        super::hw::control(
+            adapter,
+            SCSI_ADAPTER_PREPARE_FOR_BUS_RESCAN,
+            core::ptr::null_mut(),
+        );
     }
     let mut found = 0;
     for path in 0..adapter.config.number_of_buses {
@@ -162,7 +220,12 @@ fn look_at(adapter: &Adapter, address: Address) -> bool {
     // The miniport may set the unit's depth from its first INQUIRY on, before the unit is known here.
     adapter.state.lock().probe = Some((address, None));
     let answer = inquiry(adapter, address, None);
-    let depth = adapter.state.lock().probe.take().and_then(|(_, depth)| depth);
+    let depth = adapter
+        .state
+        .lock()
+        .probe
+        .take()
+        .and_then(|(_, depth)| depth);
     // SAFETY: units in the list are alive; only this thread frees them.
     let unit = known.map(|unit| unsafe { &*unit });
     let data = match answer {
@@ -191,13 +254,28 @@ fn add(adapter: &Adapter, address: Address, data: Inquiry, depth: Option<u32>) -
     unsafe {
         let mut device: *mut DEVICE_OBJECT = core::ptr::null_mut();
         let flags = FILE_DEVICE_SECURE_OPEN | FILE_AUTOGENERATED_DEVICE_NAME;
-        let status = IoCreateDevice(adapter.driver, size_of::<DeviceExtension>() as u32, core::ptr::null_mut(), 0x2d, flags, 0, &mut device);
+        let status = IoCreateDevice(
+            adapter.driver,
+            size_of::<DeviceExtension>() as u32,
+            core::ptr::null_mut(),
+            0x2d,
+            flags,
+            0,
+            &mut device,
+        );
         if status < 0 {
-            rules::log(adapter, format_args!("no device object for a unit: {status:#x}"));
+            rules::log(
+                adapter,
+                format_args!("no device object for a unit: {status:#x}"),
+            );
             return false;
         }
         let size = adapter.config.specific_lu_extension_size as usize;
-        let extension = if size == 0 { core::ptr::null_mut() } else { ExAllocatePoolWithTag(NON_PAGED_POOL_NX, size, LU_TAG) };
+        let extension = if size == 0 {
+            core::ptr::null_mut()
+        } else {
+            ExAllocatePoolWithTag(NON_PAGED_POOL_NX, size, LU_TAG)
+        };
         if !extension.is_null() {
             extension.cast::<u8>().write_bytes(0, size);
         }
@@ -208,7 +286,9 @@ fn add(adapter: &Adapter, address: Address, data: Inquiry, depth: Option<u32>) -
             inquiry: data,
             serial: String::new(),
             identifiers: Vec::new(),
-            queue: Lock::new(UnitQueue::new(depth.unwrap_or(adapter.config.initial_lun_queue_depth))),
+            queue: Lock::new(UnitQueue::new(
+                depth.unwrap_or(adapter.config.initial_lun_queue_depth),
+            )),
             extension,
             present: AtomicBool::new(true),
             reported: AtomicBool::new(false),
@@ -218,7 +298,13 @@ fn add(adapter: &Adapter, address: Address, data: Inquiry, depth: Option<u32>) -
             active: AtomicU32::new(0),
             idle: Lock::new(new_event()),
         }));
-        (*device).DeviceExtension.cast::<DeviceExtension>().write(DeviceExtension { kind: Kind::Unit, object: unit.cast() });
+        (*device)
+            .DeviceExtension
+            .cast::<DeviceExtension>()
+            .write(DeviceExtension {
+                kind: Kind::Unit,
+                object: unit.cast(),
+            });
         (*device).AlignmentRequirement = adapter.config.alignment_mask;
         (*device).StackSize = 1;
         adapter.state.lock().units.push(unit);
@@ -231,15 +317,25 @@ fn add(adapter: &Adapter, address: Address, data: Inquiry, depth: Option<u32>) -
 
 /// Pages 80h and 83h, if page 00h lists them.
 fn read_pages(adapter: &Adapter, unit: &mut Unit) {
-    let Answer::Data(list) = inquiry(adapter, unit.address, Some(0)) else { return };
+    let Answer::Data(list) = inquiry(adapter, unit.address, Some(0)) else {
+        return;
+    };
     let pages = list.get(4..).unwrap_or_default();
-    let pages = &pages[..pages.len().min(usize::from(list.get(3).copied().unwrap_or(0)))];
-    if pages.contains(&0x80) && let Answer::Data(data) = inquiry(adapter, unit.address, Some(0x80)) {
+    let pages = &pages[..pages
+        .len()
+        .min(usize::from(list.get(3).copied().unwrap_or(0)))];
+    if pages.contains(&0x80)
+        && let Answer::Data(data) = inquiry(adapter, unit.address, Some(0x80))
+    {
         let length = usize::from(data.get(3).copied().unwrap_or(0));
-        let text = data.get(4..(4 + length).min(data.len())).unwrap_or_default();
+        let text = data
+            .get(4..(4 + length).min(data.len()))
+            .unwrap_or_default();
         unit.serial = String::from(String::from_utf8_lossy(text).trim());
     }
-    if pages.contains(&0x83) && let Answer::Data(data) = inquiry(adapter, unit.address, Some(0x83)) {
+    if pages.contains(&0x83)
+        && let Answer::Data(data) = inquiry(adapter, unit.address, Some(0x83))
+    {
         unit.identifiers = data;
     }
 }

@@ -23,7 +23,11 @@ pub fn runs(pfns: &[usize], offset: u64, length: u64) -> Option<Vec<StorScatterG
             {
                 last.length += take as u32;
             }
-            _ => list.push(StorScatterGatherElement { physical_address: address, length: take as u32, reserved: 0 }),
+            _ => list.push(StorScatterGatherElement {
+                physical_address: address,
+                length: take as u32,
+                reserved: 0,
+            }),
         }
         at += take;
         left -= take;
@@ -74,7 +78,10 @@ mod tests {
     fn neighbouring_pages_make_one_run() {
         let list = runs(&[5, 6, 9], 512, 8192).unwrap();
         assert_eq!(list.len(), 2);
-        assert_eq!((list[0].physical_address, list[0].length), (5 * 4096 + 512, 7680));
+        assert_eq!(
+            (list[0].physical_address, list[0].length),
+            (5 * 4096 + 512, 7680)
+        );
         assert_eq!((list[1].physical_address, list[1].length), (9 * 4096, 512));
     }
 
@@ -89,9 +96,19 @@ mod tests {
         let head = list.as_ptr();
         // SAFETY: the list is alive; its elements follow the header of 16 bytes.
         let (count, second) = unsafe {
-            ((*head).number_of_elements, *head.cast::<u8>().add(16).cast::<StorScatterGatherElement>().add(1))
+            (
+                (*head).number_of_elements,
+                *head
+                    .cast::<u8>()
+                    .add(16)
+                    .cast::<StorScatterGatherElement>()
+                    .add(1),
+            )
         };
-        assert_eq!((count, second.physical_address, second.length), (2, 9 * 4096, 4096));
+        assert_eq!(
+            (count, second.physical_address, second.length),
+            (2, 9 * 4096, 4096)
+        );
     }
 
     proptest! {

@@ -78,7 +78,13 @@ impl Srb {
     /// The SRB's function (of either form).
     pub fn function(self) -> u8 {
         // SAFETY: see `new`.
-        unsafe { if self.is_extended() { (*self.ex()).srb_function as u8 } else { (*self.0).function } }
+        unsafe {
+            if self.is_extended() {
+                (*self.ex()).srb_function as u8
+            } else {
+                (*self.0).function
+            }
+        }
     }
 
     /// SrbStatus with its flags.
@@ -112,7 +118,10 @@ impl Srb {
         unsafe {
             let ex = self.ex();
             let offset = (*ex).srb_ex_data_offset[0];
-            if (*ex).num_srb_ex_data == 0 || offset < 128 || offset.saturating_add(8) > (*ex).srb_length {
+            if (*ex).num_srb_ex_data == 0
+                || offset < 128
+                || offset.saturating_add(8) > (*ex).srb_length
+            {
                 return None;
             }
             let data = ex.cast::<u8>().add(offset as usize);
@@ -146,7 +155,11 @@ impl Srb {
     pub fn scsi_status(self) -> u8 {
         // SAFETY: see `new`.
         unsafe {
-            if self.is_extended() { self.cdb16().map_or(0, |data| (*data).scsi_status) } else { (*self.0).scsi_status }
+            if self.is_extended() {
+                self.cdb16().map_or(0, |data| (*data).scsi_status)
+            } else {
+                (*self.0).scsi_status
+            }
         }
     }
 
@@ -171,7 +184,10 @@ impl Srb {
                     ((*data).sense_info_buffer, (*data).sense_info_buffer_length)
                 })
             } else {
-                ((*self.0).sense_info_buffer, (*self.0).sense_info_buffer_length)
+                (
+                    (*self.0).sense_info_buffer,
+                    (*self.0).sense_info_buffer_length,
+                )
             }
         }
     }
@@ -197,7 +213,10 @@ impl Srb {
             return None;
         }
         // SAFETY: whoever made the SRB gave a buffer of at least the length that it holds.
-        Some(unsafe { core::slice::from_raw_parts(buffer.cast::<u8>(), usize::from(length)) }.to_vec())
+        Some(
+            unsafe { core::slice::from_raw_parts(buffer.cast::<u8>(), usize::from(length)) }
+                .to_vec(),
+        )
     }
 
     /// Sets path, target and LUN, as the port driver does before it hands an SRB out.
@@ -205,13 +224,17 @@ impl Srb {
         // SAFETY: see `new`; the address lies inside the SRB by its own length.
         unsafe {
             if !self.is_extended() {
-                ((*self.0).path_id, (*self.0).target_id, (*self.0).lun) = (address.path, address.target, address.lun);
+                ((*self.0).path_id, (*self.0).target_id, (*self.0).lun) =
+                    (address.path, address.target, address.lun);
                 return;
             }
             let ex = self.ex();
             let offset = (*ex).address_offset;
             if offset >= 128 && offset.saturating_add(16) <= (*ex).srb_length {
-                ex.cast::<u8>().add(offset as usize).cast::<StorAddrBtl8>().write(btl8(address));
+                ex.cast::<u8>()
+                    .add(offset as usize)
+                    .cast::<StorAddrBtl8>()
+                    .write(btl8(address));
             }
         }
     }
@@ -240,7 +263,11 @@ impl Srb {
             }
         }
         let flags = self.flags();
-        self.set_flags(if tagged { flags | SRB_FLAGS_QUEUE_ACTION_ENABLE } else { flags & !SRB_FLAGS_QUEUE_ACTION_ENABLE });
+        self.set_flags(if tagged {
+            flags | SRB_FLAGS_QUEUE_ACTION_ENABLE
+        } else {
+            flags & !SRB_FLAGS_QUEUE_ACTION_ENABLE
+        });
     }
 
     /// PnPAction, if it is a PNP SRB.
@@ -292,7 +319,21 @@ const BLOCK_LENGTH: u32 = DATA_OFFSET + 40;
 impl SrbBlock {
     /// A zeroed block.
     pub const fn zeroed() -> Self {
-        Self { head: [0; 128], address: StorAddrBtl8 { kind: 0, port: 0, address_length: 0, path: 0, target: 0, lun: 0, reserved: 0, padding: 0 }, data: [0; 5], sense: [0; 255] }
+        Self {
+            head: [0; 128],
+            address: StorAddrBtl8 {
+                kind: 0,
+                port: 0,
+                address_length: 0,
+                path: 0,
+                target: 0,
+                lun: 0,
+                reserved: 0,
+                padding: 0,
+            },
+            data: [0; 5],
+            sense: [0; 255],
+        }
     }
 
     /// The view.
@@ -317,7 +358,9 @@ impl SrbBlock {
                 (*ex).srb_function = u32::from(function);
                 (*ex).address_offset = 128;
                 let kind = match function {
-                    SRB_FUNCTION_EXECUTE_SCSI => Some((SRBEX_DATA_TYPE_SCSI_CDB16, SRBEX_DATA_SCSI_CDB16_LENGTH)),
+                    SRB_FUNCTION_EXECUTE_SCSI => {
+                        Some((SRBEX_DATA_TYPE_SCSI_CDB16, SRBEX_DATA_SCSI_CDB16_LENGTH))
+                    }
                     SRB_FUNCTION_PNP => Some((SRBEX_DATA_TYPE_PNP, SRBEX_DATA_PNP_LENGTH)),
                     SRB_FUNCTION_POWER => Some((SRBEX_DATA_TYPE_POWER, SRBEX_DATA_POWER_LENGTH)),
                     _ => None,
@@ -361,7 +404,11 @@ impl SrbBlock {
     /// Makes a PNP SRB's action and flags.
     pub fn set_pnp(&mut self, action: u32, adapter: bool) {
         let srb = self.srb();
-        let flags = if adapter { SRB_PNP_FLAGS_ADAPTER_REQUEST } else { 0 };
+        let flags = if adapter {
+            SRB_PNP_FLAGS_ADAPTER_REQUEST
+        } else {
+            0
+        };
         // SAFETY: `prepare` laid the block out.
         unsafe {
             if srb.is_extended() {
@@ -381,17 +428,29 @@ impl SrbBlock {
     /// Makes a POWER SRB's state, action and flags.
     pub fn set_power(&mut self, state: u32, action: u32, adapter: bool) {
         let srb = self.srb();
-        let flags = if adapter { SRB_POWER_FLAGS_ADAPTER_REQUEST as u8 } else { 0 };
+        let flags = if adapter {
+            SRB_POWER_FLAGS_ADAPTER_REQUEST as u8
+        } else {
+            0
+        };
         // SAFETY: `prepare` laid the block out.
         unsafe {
             if srb.is_extended() {
                 if let Some((data, SRBEX_DATA_TYPE_POWER)) = srb.ex_data() {
                     let data = data.cast::<SrbExDataPower>();
-                    ((*data).srb_power_flags, (*data).device_power_state, (*data).power_action) = (flags, state, action);
+                    (
+                        (*data).srb_power_flags,
+                        (*data).device_power_state,
+                        (*data).power_action,
+                    ) = (flags, state, action);
                 }
             } else {
                 let power = srb.0.cast::<ScsiPowerRequestBlock>();
-                ((*power).srb_power_flags, (*power).device_power_state, (*power).power_action) = (flags, state, action);
+                (
+                    (*power).srb_power_flags,
+                    (*power).device_power_state,
+                    (*power).power_action,
+                ) = (flags, state, action);
             }
         }
     }
@@ -438,13 +497,20 @@ mod tests {
             block.set_cdb(&CDB, 10);
             srb.set_length(512);
             srb.set_flags(SRB_FLAGS_DATA_IN);
-            srb.set_address(Address { path: 0, target: 4, lun: 1 });
+            srb.set_address(Address {
+                path: 0,
+                target: 4,
+                lun: 1,
+            });
             srb.set_scsi_status(2);
             srb.set_status(SRB_STATUS_ERROR | SRB_STATUS_AUTOSENSE_VALID);
             assert_eq!(srb.is_extended(), extended);
             assert_eq!(srb.function(), SRB_FUNCTION_EXECUTE_SCSI);
             assert_eq!(srb.cdb(), Some((CDB, 10)));
-            assert_eq!((srb.length(), srb.timeout(), srb.flags()), (512, 60, SRB_FLAGS_DATA_IN));
+            assert_eq!(
+                (srb.length(), srb.timeout(), srb.flags()),
+                (512, 60, SRB_FLAGS_DATA_IN)
+            );
             assert_eq!(srb.scsi_status(), 2);
             assert_eq!(srb.sense_data().map(|sense| sense.len()), Some(255));
         }
@@ -460,7 +526,10 @@ mod tests {
             assert_eq!(srb.cdb(), None);
             let srb = block.prepare(extended, SRB_FUNCTION_POWER, 10);
             block.set_power(4, 1, true);
-            assert_eq!((srb.function(), srb.pnp_action()), (SRB_FUNCTION_POWER, None));
+            assert_eq!(
+                (srb.function(), srb.pnp_action()),
+                (SRB_FUNCTION_POWER, None)
+            );
         }
     }
 

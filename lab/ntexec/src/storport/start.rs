@@ -84,9 +84,17 @@ unsafe fn resources(list: *const CM_RESOURCE_LIST) -> Resources {
 /// `translated` must be null or a valid list.
 pub(crate) unsafe fn start(adapter: &mut Adapter, translated: *const CM_RESOURCE_LIST) -> NTSTATUS {
     let found = resources(translated);
-    let Some(line) = found.lines.first().copied().filter(|_| !found.ranges.is_empty()) else {
+    let Some(line) = found
+        .lines
+        .first()
+        .copied()
+        .filter(|_| !found.ranges.is_empty())
+    else {
         // CHOICE: a physical miniport has registers and an interrupt; Microsoft's pages do not say what happens without.
-        rules::log(adapter, format_args!("the device has no memory or no interrupt: StorPort does not start it"));
+        rules::log(
+            adapter,
+            format_args!("the device has no memory or no interrupt: StorPort does not start it"),
+        );
         return STATUS_DEVICE_CONFIGURATION_ERROR;
     };
     adapter.access_ranges = found.ranges;
@@ -98,7 +106,9 @@ pub(crate) unsafe fn start(adapter: &mut Adapter, translated: *const CM_RESOURCE
             return STATUS_INSUFFICIENT_RESOURCES;
         }
         block.cast::<u8>().write_bytes(0, size);
-        adapter.extension.store(adapter.adopt_extension(block), Ordering::Release);
+        adapter
+            .extension
+            .store(adapter.adopt_extension(block), Ordering::Release);
     }
     preset(adapter, &line);
     let status = bring_up(adapter, &line);
@@ -116,7 +126,10 @@ fn bring_up(adapter: &mut Adapter, line: &Line) -> NTSTATUS {
     // SAFETY: the adapter stays where it is until it is removed, after the interrupt is disconnected.
     let status = unsafe { connect(adapter, line) };
     if status < 0 {
-        rules::log(adapter, format_args!("the interrupt cannot be connected: {status:#x}"));
+        rules::log(
+            adapter,
+            format_args!("the interrupt cannot be connected: {status:#x}"),
+        );
         return status;
     }
     if !initialize(adapter) {
@@ -154,25 +167,37 @@ fn preset(adapter: &mut Adapter, line: &Line) {
     config.auto_request_sense = init.auto_request_sense;
     config.multiple_request_per_lu = init.multiple_request_per_lu;
     config.maximum_number_of_targets = 0x80;
-    config.srb_type = if init.srb_type_flags & SRB_TYPE_FLAG_STORAGE_REQUEST_BLOCK != 0 { SRB_TYPE_STORAGE_REQUEST_BLOCK } else { SRB_TYPE_SCSI_REQUEST_BLOCK };
+    config.srb_type = if init.srb_type_flags & SRB_TYPE_FLAG_STORAGE_REQUEST_BLOCK != 0 {
+        SRB_TYPE_STORAGE_REQUEST_BLOCK
+    } else {
+        SRB_TYPE_SCSI_REQUEST_BLOCK
+    };
     config.address_type = STOR_ADDRESS_TYPE_BTL8 as u8;
     config.device_extension_size = init.device_extension_size;
     config.specific_lu_extension_size = init.specific_lu_extension_size;
     config.srb_extension_size = init.srb_extension_size;
     config.dma64_bit_addresses = SCSI_DMA64_SYSTEM_SUPPORTED;
-    config.maximum_number_of_logical_units = registry::device_parameter(adapter, "MaximumLogicalUnit").map_or(8, |most| most.clamp(1, 8) as u8);
+    config.maximum_number_of_logical_units =
+        registry::device_parameter(adapter, "MaximumLogicalUnit")
+            .map_or(8, |most| most.clamp(1, 8) as u8);
     config.wmi_data_provider = 1;
     config.synchronization_model = STOR_SYNCHRONIZE_HALF_DUPLEX;
     config.max_number_of_io = 1000;
-    config.max_ios_per_lun = registry::device_parameter(adapter, "NumberOfRequests").map_or(255, |most| most.clamp(16, 255));
+    config.max_ios_per_lun = registry::device_parameter(adapter, "NumberOfRequests")
+        .map_or(255, |most| most.clamp(16, 255));
     config.initial_lun_queue_depth = 20;
     config.feature_support = init.feature_support;
     *adapter.config = config;
 }
 
 fn find(adapter: &mut Adapter) -> Result<(), NTSTATUS> {
-    let Some(routine) = adapter.init.hw_find_adapter else { return Err(STATUS_INVALID_PARAMETER) };
-    adapter.bus_type.store(registry::parameter(adapter, "BusType").unwrap_or(BUS_TYPE_FIBRE), Ordering::Release);
+    let Some(routine) = adapter.init.hw_find_adapter else {
+        return Err(STATUS_INVALID_PARAMETER);
+    };
+    adapter.bus_type.store(
+        registry::parameter(adapter, "BusType").unwrap_or(BUS_TYPE_FIBRE),
+        Ordering::Release,
+    );
     let mut argument: Vec<u8> = registry::argument(adapter).into_bytes();
     argument.push(0);
     let mut again = 0u8;
@@ -181,7 +206,14 @@ fn find(adapter: &mut Adapter) -> Result<(), NTSTATUS> {
     adapter.set_phase(Phase::Finding);
     // SAFETY: as HW_FIND_ADAPTER says: PASSIVE_LEVEL, no lock; context and bus information are NULL for StorPort.
     let result = rules::call(adapter, "HwFindAdapter", || unsafe {
-        routine(extension, core::ptr::null_mut(), core::ptr::null_mut(), argument.as_mut_ptr(), config, &mut again)
+        routine(
+            extension,
+            core::ptr::null_mut(),
+            core::ptr::null_mut(),
+            argument.as_mut_ptr(),
+            config,
+            &mut again,
+        )
     });
     adapter.set_phase(Phase::Found);
     match result {
@@ -190,7 +222,12 @@ fn find(adapter: &mut Adapter) -> Result<(), NTSTATUS> {
         SP_RETURN_ERROR => Err(STATUS_ADAPTER_HARDWARE_ERROR),
         SP_RETURN_BAD_CONFIG => Err(STATUS_DEVICE_CONFIGURATION_ERROR),
         other => {
-            rules::broken(adapter, "HwFindAdapter", "STORPORT", format_args!("returned {other}"));
+            rules::broken(
+                adapter,
+                "HwFindAdapter",
+                "STORPORT",
+                format_args!("returned {other}"),
+            );
             Err(STATUS_ADAPTER_HARDWARE_ERROR)
         }
     }
@@ -198,9 +235,12 @@ fn find(adapter: &mut Adapter) -> Result<(), NTSTATUS> {
 
 /// The rules on what HwFindAdapter leaves ([SDV StorPortFindAdapter, SpDuplex, StorPortVirtualDevice]).
 fn check_config(adapter: &mut Adapter) -> Result<(), NTSTATUS> {
-    let broken = |what: &str| rules::broken(adapter, "HwFindAdapter", "STORPORT", format_args!("{what}"));
+    let broken =
+        |what: &str| rules::broken(adapter, "HwFindAdapter", "STORPORT", format_args!("{what}"));
     let config = &adapter.config;
-    if config.maximum_transfer_length == SP_UNINITIALIZED_VALUE || config.number_of_physical_breaks == SP_UNINITIALIZED_VALUE {
+    if config.maximum_transfer_length == SP_UNINITIALIZED_VALUE
+        || config.number_of_physical_breaks == SP_UNINITIALIZED_VALUE
+    {
         broken("MaximumTransferLength or NumberOfPhysicalBreaks keeps its preset value");
     }
     if config.virtual_device != 0 {
@@ -212,7 +252,9 @@ fn check_config(adapter: &mut Adapter) -> Result<(), NTSTATUS> {
     if config.number_of_physical_breaks < 16 {
         broken("fewer than 16 physical breaks");
     }
-    if config.alignment_mask & config.alignment_mask.wrapping_add(1) != 0 || config.alignment_mask > 0x1ff {
+    if config.alignment_mask & config.alignment_mask.wrapping_add(1) != 0
+        || config.alignment_mask > 0x1ff
+    {
         broken("AlignmentMask is none of 0, 1, 3, 7 … 0x1ff");
     }
     if config.max_number_of_io > 1000 && (config.dma64_bit_addresses & 0x7f) < 2 {
@@ -221,7 +263,9 @@ fn check_config(adapter: &mut Adapter) -> Result<(), NTSTATUS> {
     if config.max_ios_per_lun > 255 && config.srb_type != SRB_TYPE_STORAGE_REQUEST_BLOCK {
         broken("MaxIOsPerLun above 255 without extended SRBs");
     }
-    if config.need_physical_addresses != adapter.init.need_physical_addresses || config.multiple_request_per_lu == 0 {
+    if config.need_physical_addresses != adapter.init.need_physical_addresses
+        || config.multiple_request_per_lu == 0
+    {
         broken("a preset field was changed");
     }
     if config.number_of_buses == 0 {
@@ -234,7 +278,12 @@ fn check_config(adapter: &mut Adapter) -> Result<(), NTSTATUS> {
 unsafe extern "win64" fn isr(_: *mut KINTERRUPT, context: PVOID) -> u8 {
     // SAFETY: the context is the adapter, which lives until the interrupt is disconnected.
     let adapter = unsafe { &*context.cast::<Adapter>() };
-    let (true, Some(routine)) = (adapter.phase() >= Phase::Initializing, adapter.init.hw_interrupt) else { return 0 };
+    let (true, Some(routine)) = (
+        adapter.phase() >= Phase::Initializing,
+        adapter.init.hw_interrupt,
+    ) else {
+        return 0;
+    };
     // SAFETY: as HW_INTERRUPT says: DIRQL, the interrupt lock is held.
     rules::call(adapter, "HwInterrupt", || unsafe { routine(adapter.hw()) })
 }
@@ -267,18 +316,25 @@ unsafe fn connect(adapter: &mut Adapter, line: &Line) -> NTSTATUS {
 fn disconnect(adapter: &mut Adapter) {
     let interrupt = core::mem::replace(&mut adapter.interrupt, core::ptr::null_mut());
     if !interrupt.is_null() {
-        let mut parameters = IO_DISCONNECT_INTERRUPT_PARAMETERS { Version: 1, ConnectionContext: interrupt.cast() };
+        let mut parameters = IO_DISCONNECT_INTERRUPT_PARAMETERS {
+            Version: 1,
+            ConnectionContext: interrupt.cast(),
+        };
         // SAFETY: connected by `connect`.
         unsafe { IoDisconnectInterruptEx(&mut parameters) };
     }
 }
 
 fn initialize(adapter: &Adapter) -> bool {
-    let Some(routine) = adapter.init.hw_initialize else { return false };
+    let Some(routine) = adapter.init.hw_initialize else {
+        return false;
+    };
     *adapter.passive.lock() = None;
     adapter.set_phase(Phase::Initializing);
     // SAFETY: as HW_INITIALIZE says: DIRQL, the interrupt lock is held.
-    let done = hw::at_interrupt(adapter, || rules::call(adapter, "HwInitialize", || unsafe { routine(adapter.hw()) }));
+    let done = hw::at_interrupt(adapter, || {
+        rules::call(adapter, "HwInitialize", || unsafe { routine(adapter.hw()) })
+    });
     if done == 0 {
         rules::log(adapter, format_args!("HwInitialize failed"));
         return false;
@@ -287,7 +343,10 @@ fn initialize(adapter: &Adapter) -> bool {
     if let Some(routine) = passive {
         adapter.set_phase(Phase::PassiveInitializing);
         // SAFETY: as HW_PASSIVE_INITIALIZE_ROUTINE says: PASSIVE_LEVEL, no lock.
-        if rules::call(adapter, "HwPassiveInitialize", || unsafe { routine(adapter.hw()) }) == 0 {
+        if rules::call(adapter, "HwPassiveInitialize", || unsafe {
+            routine(adapter.hw())
+        }) == 0
+        {
             rules::log(adapter, format_args!("the passive initialisation failed"));
             return false;
         }
@@ -302,29 +361,65 @@ fn query_controls(adapter: &Adapter) {
         max: u32,
         supported: [u8; 32],
     }
-    for (unit, max) in [(false, SCSI_ADAPTER_CONTROL_MAX), (true, SCSI_UNIT_CONTROL_MAX)] {
-        let mut list = List { max, supported: [0; 32] };
+    for (unit, max) in [
+        (false, SCSI_ADAPTER_CONTROL_MAX),
+        (true, SCSI_UNIT_CONTROL_MAX),
+    ] {
+        let mut list = List {
+            max,
+            supported: [0; 32],
+        };
         let parameters = core::ptr::from_mut(&mut list).cast::<c_void>();
         let asked = if unit {
             hw::unit_control(adapter, SCSI_QUERY_SUPPORTED_CONTROL_TYPES, parameters)
         } else {
             hw::control(adapter, SCSI_QUERY_SUPPORTED_CONTROL_TYPES, parameters)
         };
-        let claimed = (0..max).filter(|control| list.supported[*control as usize] != 0).fold(0, |all, control| all | 1 << control);
-        let beyond = list.supported.iter().skip(max as usize).any(|claimed| *claimed != 0);
+        let claimed = (0..max)
+            .filter(|control| list.supported[*control as usize] != 0)
+            .fold(0, |all, control| all | 1 << control);
+        let beyond = list
+            .supported
+            .iter()
+            .skip(max as usize)
+            .any(|claimed| *claimed != 0);
         if beyond {
-            rules::broken(adapter, "HwAdapterControl", "STORPORT", format_args!("claimed a control type beyond MaxControlType"));
+            rules::broken(
+                adapter,
+                "HwAdapterControl",
+                "STORPORT",
+                format_args!("claimed a control type beyond MaxControlType"),
+            );
         }
-        let claimed = if asked == Some(SCSI_ADAPTER_CONTROL_SUCCESS) { claimed } else { 0 };
-        if unit { &adapter.unit_controls } else { &adapter.controls }.store(claimed, Ordering::Release);
+        let claimed = if asked == Some(SCSI_ADAPTER_CONTROL_SUCCESS) {
+            claimed
+        } else {
+            0
+        };
+        if unit {
+            &adapter.unit_controls
+        } else {
+            &adapter.controls
+        }
+        .store(claimed, Ordering::Release);
     }
     if !adapter.controls(SCSI_STOP_ADAPTER) || !adapter.controls(SCSI_RESTART_ADAPTER) {
-        rules::log(adapter, format_args!("the miniport does not claim both Stop and Restart"));
+        rules::log(
+            adapter,
+            format_args!("the miniport does not claim both Stop and Restart"),
+        );
     }
 }
 
 /// Sends an SRB of the port's own and waits until it is back; its status, without flags. PASSIVE_LEVEL.
-pub(crate) fn send_and_wait(adapter: &Adapter, unit: *mut unit::Unit, address: Address, block: &mut SrbBlock, mdl: *mut crate::nt::mm::MDL, control: bool) -> u8 {
+pub(crate) fn send_and_wait(
+    adapter: &Adapter,
+    unit: *mut unit::Unit,
+    address: Address,
+    block: &mut SrbBlock,
+    mdl: *mut crate::nt::mm::MDL,
+    control: bool,
+) -> u8 {
     fn done(request: *mut request::Request, event: *mut c_void) {
         // SAFETY: the request is the port's again; the event outlives it.
         unsafe {
@@ -335,7 +430,14 @@ pub(crate) fn send_and_wait(adapter: &Adapter, unit: *mut unit::Unit, address: A
     let mut event = new_event();
     let srb = block.srb();
     let context = core::ptr::from_mut(&mut *event).cast();
-    let mut request = request::Request::new(adapter, unit, address, srb, mdl, request::Done::Call(done, context));
+    let mut request = request::Request::new(
+        adapter,
+        unit,
+        address,
+        srb,
+        mdl,
+        request::Done::Call(done, context),
+    );
     request.control = control;
     let pointer = Box::into_raw(request);
     // SAFETY: a unit lives as long as it has requests.
@@ -359,11 +461,25 @@ fn flush_units(adapter: &Adapter) {
         // SAFETY: units in the list are alive.
         let address = unsafe { (*unit).address };
         let mut block = Box::new(SrbBlock::zeroed());
-        let flags = SRB_FLAGS_NO_QUEUE_FREEZE | SRB_FLAGS_BYPASS_FROZEN_QUEUE | SRB_FLAGS_BYPASS_LOCKED_QUEUE;
-        block.prepare(adapter.extended(), SRB_FUNCTION_FLUSH, 60).set_flags(flags);
-        let status = send_and_wait(adapter, unit, address, &mut block, core::ptr::null_mut(), false);
+        let flags = SRB_FLAGS_NO_QUEUE_FREEZE
+            | SRB_FLAGS_BYPASS_FROZEN_QUEUE
+            | SRB_FLAGS_BYPASS_LOCKED_QUEUE;
+        block
+            .prepare(adapter.extended(), SRB_FUNCTION_FLUSH, 60)
+            .set_flags(flags);
+        let status = send_and_wait(
+            adapter,
+            unit,
+            address,
+            &mut block,
+            core::ptr::null_mut(),
+            false,
+        );
         if status != SRB_STATUS_SUCCESS {
-            rules::log(adapter, format_args!("the flush before the stop ended with SRB status {status:#x}"));
+            rules::log(
+                adapter,
+                format_args!("the flush before the stop ended with SRB status {status:#x}"),
+            );
         }
     }
 }
@@ -374,9 +490,21 @@ fn tell(adapter: &Adapter, action: u32) {
     let srb = block.prepare(adapter.extended(), SRB_FUNCTION_PNP, 60);
     block.set_pnp(action, true);
     srb.set_flags(SRB_FLAGS_NO_QUEUE_FREEZE);
-    let status = send_and_wait(adapter, core::ptr::null_mut(), Address::default(), &mut block, core::ptr::null_mut(), true);
+    let status = send_and_wait(
+        adapter,
+        core::ptr::null_mut(),
+        Address::default(),
+        &mut block,
+        core::ptr::null_mut(),
+        true,
+    );
     if !matches!(status, SRB_STATUS_SUCCESS | SRB_STATUS_INVALID_REQUEST) {
-        rules::log(adapter, format_args!("PNP request {action:#x} for the adapter ended with SRB status {status:#x}"));
+        rules::log(
+            adapter,
+            format_args!(
+                "PNP request {action:#x} for the adapter ended with SRB status {status:#x}"
+            ),
+        );
     }
 }
 
@@ -401,12 +529,19 @@ pub(crate) fn stop(adapter: &mut Adapter, action: u32) {
     adapter.set_phase(Phase::Stopping);
     let left = adapter.state.lock().outstanding.len();
     if left != 0 {
-        rules::broken(adapter, "HwAdapterControl", "STORPORT", format_args!("{left} requests are outstanding at the stop"));
+        rules::broken(
+            adapter,
+            "HwAdapterControl",
+            "STORPORT",
+            format_args!("{left} requests are outstanding at the stop"),
+        );
     }
     timeout::end(adapter);
     adapter.timer_call.cancel();
     // CHOICE: at DIRQL with the interrupt lock, the stricter of what two pages say.
-    hw::at_interrupt(adapter, || hw::control(adapter, SCSI_STOP_ADAPTER, core::ptr::null_mut()));
+    hw::at_interrupt(adapter, || {
+        hw::control(adapter, SCSI_STOP_ADAPTER, core::ptr::null_mut())
+    });
     disconnect(adapter);
     // SAFETY: PASSIVE_LEVEL.
     unsafe { KeFlushQueuedDpcs() };
@@ -432,11 +567,15 @@ pub(crate) unsafe fn free(adapter: *mut Adapter) {
     for mapping in mappings.iter().filter(|mapping| !mapping.io_space) {
         MmUnmapIoSpace(mapping.address, mapping.length);
     }
-    let uncached = object.uncached.swap(core::ptr::null_mut(), Ordering::AcqRel);
+    let uncached = object
+        .uncached
+        .swap(core::ptr::null_mut(), Ordering::AcqRel);
     if !uncached.is_null() {
         MmFreeContiguousMemory(uncached);
     }
-    let extension = object.extension.swap(core::ptr::null_mut(), Ordering::AcqRel);
+    let extension = object
+        .extension
+        .swap(core::ptr::null_mut(), Ordering::AcqRel);
     if !extension.is_null() {
         ExFreePoolWithTag(Adapter::block_of(extension), EXTENSION_TAG);
     }
@@ -462,9 +601,12 @@ pub(crate) fn read_config(adapter: &Adapter, buffer: *mut c_void, offset: u32, l
             Argument4: length as usize as *mut c_void,
         };
         let status = super::os::send_and_wait(adapter.lower, irp);
-        let read = if status >= 0 { (*irp).IoStatus.Information as u32 } else { 0 };
+        let read = if status >= 0 {
+            (*irp).IoStatus.Information as u32
+        } else {
+            0
+        };
         IoFreeIrp(irp);
         read
     }
 }
-

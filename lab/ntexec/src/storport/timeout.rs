@@ -52,7 +52,10 @@ pub(crate) fn set_up(adapter: &mut Adapter) {
 
 /// The adapter runs: the tick begins.
 pub(crate) fn begin(adapter: &Adapter) {
-    let (timer, dpc) = ((&raw const adapter.tick.0).cast_mut(), (&raw const adapter.tick.1).cast_mut());
+    let (timer, dpc) = (
+        (&raw const adapter.tick.0).cast_mut(),
+        (&raw const adapter.tick.1).cast_mut(),
+    );
     // SAFETY: set up by `set_up`.
     unsafe { KeSetTimerEx(timer, -i64::from(TICK_MS) * 10_000, TICK_MS, dpc) };
 }
@@ -104,12 +107,24 @@ fn look_for_late(adapter: &Adapter, time: u64) {
     let late = state.outstanding.iter().find_map(|(srb, request)| {
         // SAFETY: requests in the table are alive while the lock is held.
         let request = unsafe { &*request };
-        (request.deadline != 0 && request.deadline <= time && !request.control).then_some((srb, request.address))
+        (request.deadline != 0 && request.deadline <= time && !request.control)
+            .then_some((srb, request.address))
     });
     let Some((srb, address)) = late else { return };
-    state.reset = Some(Reset { address, tier: Tier::LogicalUnit, asked: false, limit: 0 });
+    state.reset = Some(Reset {
+        address,
+        tier: Tier::LogicalUnit,
+        asked: false,
+        limit: 0,
+    });
     drop(state);
-    rules::log(adapter, format_args!("event 129: the request at {srb:#x} to target {} is late; the unit is reset", address.target));
+    rules::log(
+        adapter,
+        format_args!(
+            "event 129: the request at {srb:#x} to target {} is late; the unit is reset",
+            address.target
+        ),
+    );
     hold_units(adapter, address, true);
 }
 
@@ -126,14 +141,25 @@ fn hold_units(adapter: &Adapter, address: Address, hold: bool) {
 
 /// Goes on with the reset under way.
 fn step(adapter: &Adapter, time: u64) {
-    let Some(reset) = adapter.state.lock().reset else { return };
+    let Some(reset) = adapter.state.lock().reset else {
+        return;
+    };
     match (reset.tier, reset.asked) {
         (Tier::LogicalUnit | Tier::Target, false) => ask(adapter, reset),
-        (Tier::LogicalUnit | Tier::Target, true) if reset.limit <= time => next_tier(adapter, reset),
+        (Tier::LogicalUnit | Tier::Target, true) if reset.limit <= time => {
+            next_tier(adapter, reset)
+        }
         (Tier::LogicalUnit | Tier::Target, true) => {}
         (Tier::Bus, false) => {
             let worked = hw::reset_bus(adapter, reset.address.path);
-            rules::log(adapter, format_args!("bus {} reset: {}", reset.address.path, if worked { "done" } else { "failed" }));
+            rules::log(
+                adapter,
+                format_args!(
+                    "bus {} reset: {}",
+                    reset.address.path,
+                    if worked { "done" } else { "failed" }
+                ),
+            );
             hold_after_reset(adapter);
             if let Some(reset) = &mut adapter.state.lock().reset {
                 (reset.asked, reset.limit) = (true, time + AFTER_BUS_RESET);
@@ -144,7 +170,12 @@ fn step(adapter: &Adapter, time: u64) {
             if left == 0 {
                 finish(adapter, reset);
             } else if reset.limit <= time {
-                rules::broken(adapter, "HwResetBus", "STORPORT 1007", format_args!("{left} requests are outstanding after the bus reset"));
+                rules::broken(
+                    adapter,
+                    "HwResetBus",
+                    "STORPORT 1007",
+                    format_args!("{left} requests are outstanding after the bus reset"),
+                );
                 finish(adapter, reset);
             }
         }
@@ -164,7 +195,9 @@ fn outstanding_at(adapter: &Adapter, reset: Reset) -> usize {
             !request.control
                 && match reset.tier {
                     Tier::LogicalUnit => at == reset.address,
-                    Tier::Target => (at.path, at.target) == (reset.address.path, reset.address.target),
+                    Tier::Target => {
+                        (at.path, at.target) == (reset.address.path, reset.address.target)
+                    }
                     Tier::Bus => at.path == reset.address.path,
                 }
         })
@@ -183,8 +216,16 @@ fn ask(adapter: &Adapter, reset: Reset) {
             let adapter = &*request.adapter;
             let mut sent = Box::from_raw(context.cast::<Sent>());
             let status = sent.block.srb().status() & 0x3f;
-            rules::log(adapter, format_args!("the reset of target {} ended with SRB status {status:#x}", request.address.target));
-            let Some(reset) = adapter.state.lock().reset else { return };
+            rules::log(
+                adapter,
+                format_args!(
+                    "the reset of target {} ended with SRB status {status:#x}",
+                    request.address.target
+                ),
+            );
+            let Some(reset) = adapter.state.lock().reset else {
+                return;
+            };
             if status == SRB_STATUS_SUCCESS && outstanding_at(adapter, reset) == 0 {
                 finish(adapter, reset);
             } else {
@@ -192,12 +233,29 @@ fn ask(adapter: &Adapter, reset: Reset) {
             }
         }
     }
-    let function = if reset.tier == Tier::LogicalUnit { SRB_FUNCTION_RESET_LOGICAL_UNIT } else { SRB_FUNCTION_RESET_DEVICE };
-    let sent = Box::into_raw(Box::new(Sent { block: SrbBlock::zeroed() }));
+    let function = if reset.tier == Tier::LogicalUnit {
+        SRB_FUNCTION_RESET_LOGICAL_UNIT
+    } else {
+        SRB_FUNCTION_RESET_DEVICE
+    };
+    let sent = Box::into_raw(Box::new(Sent {
+        block: SrbBlock::zeroed(),
+    }));
     // SAFETY: the block is freed when its request is done.
-    let srb = unsafe { (*sent).block.prepare(adapter.extended(), function, RESET_LIMIT) };
+    let srb = unsafe {
+        (*sent)
+            .block
+            .prepare(adapter.extended(), function, RESET_LIMIT)
+    };
     srb.set_flags(SRB_FLAGS_NO_QUEUE_FREEZE);
-    let mut request = Request::new(adapter, core::ptr::null_mut(), reset.address, srb, core::ptr::null_mut(), Done::Call(done, sent.cast()));
+    let mut request = Request::new(
+        adapter,
+        core::ptr::null_mut(),
+        reset.address,
+        srb,
+        core::ptr::null_mut(),
+        Done::Call(done, sent.cast()),
+    );
     request.control = true;
     if let Some(reset) = &mut adapter.state.lock().reset {
         (reset.asked, reset.limit) = (true, now() + u64::from(RESET_LIMIT) * SECOND);
@@ -206,12 +264,23 @@ fn ask(adapter: &Adapter, reset: Reset) {
 }
 
 fn next_tier(adapter: &Adapter, reset: Reset) {
-    let tier = if reset.tier == Tier::LogicalUnit { Tier::Target } else { Tier::Bus };
-    adapter.state.lock().reset = Some(Reset { tier, asked: false, ..reset });
+    let tier = if reset.tier == Tier::LogicalUnit {
+        Tier::Target
+    } else {
+        Tier::Bus
+    };
+    adapter.state.lock().reset = Some(Reset {
+        tier,
+        asked: false,
+        ..reset
+    });
 }
 
 fn finish(adapter: &Adapter, reset: Reset) {
     adapter.state.lock().reset = None;
     hold_units(adapter, reset.address, false);
-    rules::log(adapter, format_args!("the reset of target {} is over", reset.address.target));
+    rules::log(
+        adapter,
+        format_args!("the reset of target {} is over", reset.address.target),
+    );
 }

@@ -61,14 +61,22 @@ impl HwTimerCall {
 /// RequestTimerCall: HwTimer after so many microseconds; 0 cancels.
 pub(crate) fn request_timer_call(adapter: &Adapter, routine: *mut c_void, microseconds: u32) {
     let call = &adapter.timer_call;
-    call.adapter.store(core::ptr::from_ref(adapter).cast_mut(), Ordering::Release);
+    call.adapter
+        .store(core::ptr::from_ref(adapter).cast_mut(), Ordering::Release);
     if microseconds == 0 || routine.is_null() {
         call.cancel();
         return;
     }
     call.routine.store(routine, Ordering::Release);
     // SAFETY: timer and DPC were set up in `new`.
-    unsafe { KeSetTimerEx((&raw const call.timer).cast_mut(), due(u64::from(microseconds)), 0, (&raw const call.dpc).cast_mut()) };
+    unsafe {
+        KeSetTimerEx(
+            (&raw const call.timer).cast_mut(),
+            due(u64::from(microseconds)),
+            0,
+            (&raw const call.dpc).cast_mut(),
+        )
+    };
 }
 
 unsafe extern "win64" fn timer_call(_: *mut KDPC, context: PVOID, _: PVOID, _: PVOID) {
@@ -76,8 +84,11 @@ unsafe extern "win64" fn timer_call(_: *mut KDPC, context: PVOID, _: PVOID, _: P
     unsafe {
         let call = &*context.cast::<HwTimerCall>();
         let adapter = &*call.adapter.load(Ordering::Acquire);
-        let routine = core::mem::transmute::<*mut c_void, HwTimer>(call.routine.load(Ordering::Acquire));
-        hw::with_start_io_lock(adapter, || rules::call(adapter, "HwTimer", || routine(adapter.hw())));
+        let routine =
+            core::mem::transmute::<*mut c_void, HwTimer>(call.routine.load(Ordering::Acquire));
+        hw::with_start_io_lock(adapter, || {
+            rules::call(adapter, "HwTimer", || routine(adapter.hw()))
+        });
     }
 }
 
@@ -105,7 +116,13 @@ fn known(adapter: &Adapter, timer: *mut PortTimer) -> bool {
 }
 
 /// StorPortRequestTimer; a time of 0 cancels.
-pub(crate) fn request(adapter: &Adapter, timer: *mut PortTimer, routine: *mut c_void, context: *mut c_void, microseconds: u64) -> u32 {
+pub(crate) fn request(
+    adapter: &Adapter,
+    timer: *mut PortTimer,
+    routine: *mut c_void,
+    context: *mut c_void,
+    microseconds: u64,
+) -> u32 {
     if !known(adapter, timer) {
         return STOR_STATUS_INVALID_PARAMETER;
     }
@@ -123,7 +140,14 @@ pub(crate) fn request(adapter: &Adapter, timer: *mut PortTimer, routine: *mut c_
     object.routine.store(routine, Ordering::Release);
     object.context.store(context, Ordering::Release);
     // SAFETY: timer and DPC were set up in `initialize`.
-    unsafe { KeSetTimerEx((&raw const object.timer).cast_mut(), due(microseconds), 0, (&raw const object.dpc).cast_mut()) };
+    unsafe {
+        KeSetTimerEx(
+            (&raw const object.timer).cast_mut(),
+            due(microseconds),
+            0,
+            (&raw const object.dpc).cast_mut(),
+        )
+    };
     STOR_STATUS_SUCCESS
 }
 
@@ -133,16 +157,21 @@ unsafe extern "win64" fn port_timer(_: *mut KDPC, context: PVOID, _: PVOID, _: P
         let timer = &*context.cast::<PortTimer>();
         let adapter = &*timer.adapter.load(Ordering::Acquire);
         timer.pending.store(false, Ordering::Release);
-        let routine = core::mem::transmute::<*mut c_void, HwTimerEx>(timer.routine.load(Ordering::Acquire));
+        let routine =
+            core::mem::transmute::<*mut c_void, HwTimerEx>(timer.routine.load(Ordering::Acquire));
         let context = timer.context.load(Ordering::Acquire);
-        hw::with_start_io_lock(adapter, || rules::call(adapter, "HwTimer", || routine(adapter.hw(), context)));
+        hw::with_start_io_lock(adapter, || {
+            rules::call(adapter, "HwTimer", || routine(adapter.hw(), context))
+        });
     }
 }
 
 /// StorPortFreeTimer.
 pub(crate) fn free(adapter: &Adapter, timer: *mut PortTimer) -> u32 {
     let mut timers = adapter.timers.lock();
-    let Some(at) = timers.iter().position(|known| *known == timer) else { return STOR_STATUS_INVALID_PARAMETER };
+    let Some(at) = timers.iter().position(|known| *known == timer) else {
+        return STOR_STATUS_INVALID_PARAMETER;
+    };
     timers.swap_remove(at);
     drop(timers);
     // SAFETY: the timer is in no list any more; its DPC is taken out of the queue before the memory goes.
@@ -158,13 +187,24 @@ pub(crate) fn free(adapter: &Adapter, timer: *mut PortTimer) -> u32 {
 ///
 /// # Safety
 /// `dpc` must be a STOR_DPC, `routine` an HwDpcRoutine.
-pub(crate) unsafe fn initialize_dpc(adapter: &Adapter, dpc: *mut StorDpc, routine: *mut c_void, context: *mut c_void, threaded: bool) {
+pub(crate) unsafe fn initialize_dpc(
+    adapter: &Adapter,
+    dpc: *mut StorDpc,
+    routine: *mut c_void,
+    context: *mut c_void,
+    threaded: bool,
+) {
     // The prototype of HwDpcRoutine is that of a KDPC's routine; the deferred context is the device extension unless the
     // miniport names its own.
-    let context = if context.is_null() { adapter.hw() } else { context };
+    let context = if context.is_null() {
+        adapter.hw()
+    } else {
+        context
+    };
     // SAFETY: by the caller's word.
     unsafe {
-        let routine = core::mem::transmute::<*mut c_void, Option<crate::nt::ke::DeferredRoutine>>(routine);
+        let routine =
+            core::mem::transmute::<*mut c_void, Option<crate::nt::ke::DeferredRoutine>>(routine);
         (*dpc).lock = 0;
         if threaded {
             KeInitializeThreadedDpc(dpc.cast(), routine, context);
@@ -204,7 +244,12 @@ pub(crate) fn new_worker(adapter: &Adapter) -> *mut Worker {
 ///
 /// # Safety
 /// `worker` must come from [`new_worker`].
-pub(crate) unsafe fn queue_worker(adapter: &Adapter, worker: *mut Worker, routine: *mut c_void, context: *mut c_void) -> u32 {
+pub(crate) unsafe fn queue_worker(
+    adapter: &Adapter,
+    worker: *mut Worker,
+    routine: *mut c_void,
+    context: *mut c_void,
+) -> u32 {
     if worker.is_null() || routine.is_null() {
         return STOR_STATUS_INVALID_PARAMETER;
     }
@@ -228,7 +273,9 @@ unsafe extern "win64" fn work(_: PVOID, context: PVOID) {
     unsafe {
         let worker = context.cast::<Worker>();
         let adapter = &*(*worker).adapter;
-        let routine = core::mem::transmute::<*mut c_void, HwWorkItem>((*worker).routine.load(Ordering::Acquire));
+        let routine = core::mem::transmute::<*mut c_void, HwWorkItem>(
+            (*worker).routine.load(Ordering::Acquire),
+        );
         let given = (*worker).context.load(Ordering::Acquire);
         (*worker).queued.store(false, Ordering::Release);
         routine(adapter.hw(), given, worker.cast());
