@@ -260,6 +260,7 @@ pub fn free(address: PVOID, tag: u32, caller: usize) {
     match block.home {
         Home::Class(class) => POOL.lock().free[class].push_back(address),
         Home::Run { pa, pages } => {
+            (0..pages).for_each(|i| mm::grants::freeing(pa + (i * PAGE_SIZE) as u64));
             phys::free(pa, pages);
         }
         Home::Mapped { pages } => va::release(address, pages),

@@ -1,5 +1,6 @@
 //! Contiguous memory. <https://learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-mmallocatecontiguousmemoryspecifycache>
 
+use super::grants;
 use super::iospace::caching;
 use super::phys::{self, Request};
 use super::{direct, va};
@@ -68,6 +69,7 @@ fn free(address: PVOID) {
     if b.mapped {
         va::unmap(address as usize, b.pages);
     }
+    (0..b.pages).for_each(|i| grants::freeing(b.pa + (i * PAGE_SIZE) as u64));
     phys::free(b.pa, b.pages);
 }
 

@@ -1,5 +1,6 @@
 //! Device memory. <https://learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-mmmapiospace>
 
+use super::grants;
 use super::va;
 use crate::check;
 use crate::ex::{ExAllocatePoolWithTag, NON_PAGED_POOL_NX};
@@ -26,13 +27,12 @@ fn map(pa: u64, bytes: usize, protection: Protection, caching: Caching) -> PVOID
     let offset = pa as usize % PAGE_SIZE;
     let base = pa - offset as u64;
     let pages = (offset + bytes).div_ceil(PAGE_SIZE);
-    va::map(
-        pages,
-        |i| base + (i * PAGE_SIZE) as u64,
-        protection,
-        caching,
-    )
-    .map_or(core::ptr::null_mut(), |va| (va + offset) as PVOID)
+    let physical = |i: usize| base + (i * PAGE_SIZE) as u64;
+    let Ok(va) = va::map(pages, physical, protection, caching) else {
+        return core::ptr::null_mut();
+    };
+    grants::mapped(va, pages, base);
+    (va + offset) as PVOID
 }
 
 /// `MmMapIoSpace`. At most DISPATCH_LEVEL. Null if it cannot be done.
@@ -80,6 +80,7 @@ pub unsafe extern "win64" fn MmMapIoSpaceEx(
 /// `MmUnmapIoSpace`. At most DISPATCH_LEVEL.
 pub unsafe extern "win64" fn MmUnmapIoSpace(BaseAddress: PVOID, NumberOfBytes: usize) {
     let pages = (BaseAddress as usize % PAGE_SIZE + NumberOfBytes).div_ceil(PAGE_SIZE);
+    grants::unmapped(super::page_of(BaseAddress as usize));
     if !va::unmap(super::page_of(BaseAddress as usize), pages) {
         check::violation(
             "MmUnmapIoSpace is called once, with the address and length that were mapped",

@@ -1,5 +1,6 @@
 //! Memory descriptor lists. <https://learn.microsoft.com/windows-hardware/drivers/kernel/using-mdls>
 
+use super::grants;
 use super::iospace::caching;
 use super::va;
 use crate::check;
@@ -180,6 +181,7 @@ unsafe fn map(mdl: *mut MDL, protection: Protection, cache: Caching) -> Option<u
     let physical = |i: usize| (*((pfns as *const PFN_NUMBER).add(i)) * PAGE_SIZE) as u64;
     let va = va::map(pages, physical, protection, cache).ok()?;
     MAPPINGS.lock().insert(va, pages);
+    grants::mapped(va, pages, physical(0));
     Some(va + (*mdl).ByteOffset as usize)
 }
 
@@ -278,6 +280,7 @@ pub(super) unsafe fn unmap_if_mapped(mdl: *mut MDL) {
     (*mdl).MappedSystemVa = core::ptr::null_mut();
     let pages = MAPPINGS.lock().remove(&va);
     if let Some(pages) = pages {
+        grants::unmapped(va);
         va::unmap(va, pages);
     }
 }

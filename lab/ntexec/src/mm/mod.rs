@@ -1,6 +1,7 @@
 //! Memory: physical pages, kernel mappings, MDLs.
 
 pub mod contiguous;
+pub mod grants;
 pub mod image;
 pub mod iospace;
 pub mod mdl;

@@ -1,5 +1,6 @@
 //! Pages for MDLs. <https://learn.microsoft.com/windows-hardware/drivers/ddi/wdm/nf-wdm-mmallocatepagesformdlex>
 
+use super::grants;
 use super::mdl::{new_mdl, unmap_if_mapped};
 use super::phys::{self, Request};
 use crate::check;
@@ -178,6 +179,7 @@ pub unsafe extern "win64" fn MmFreePagesFromMdl(MemoryDescriptorList: *mut MDL) 
     let pages = (*mdl).pages();
     for i in 0..pages {
         let pfn = MDL::pfns(mdl).add(i).read();
+        grants::freeing((pfn * PAGE_SIZE) as u64);
         let known = OWNERS.lock().remove(&pfn).is_some();
         if !known || !phys::free((pfn * PAGE_SIZE) as u64, 1) {
             check::violation(

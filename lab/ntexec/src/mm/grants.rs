@@ -1,0 +1,151 @@
+//! Is a page that is being freed still granted to another domain?
+//!
+//! A driver for Xen maps its grant table's frames like other memory: by an MDL, or as device memory. The executive knows
+//! these mappings, and a frame of version 1 entries (xen/include/public/grant_table.h: 16 bits of flags, a domain, a frame
+//! number; 512 a page) is told from other contents by what its entries may hold. Only memory that may be read without
+//! effect is looked at: RAM, and prefetchable PCI memory, where the platform device's memory lies.
+
+use crate::check;
+use crate::machine::{PAGE_SIZE, machine};
+use crate::sync::Lock;
+use alloc::collections::BTreeMap;
+
+/// `GTF_type_mask` and the type that lets a domain map or copy the frame (`GTF_permit_access`).
+const TYPE: u64 = 3;
+const PERMIT_ACCESS: u64 = 1;
+/// The flags that there are: type, readonly, reading, writing, cache bits, sub-page.
+const KNOWN_FLAGS: u64 = 0x1FF;
+/// The first of the reserved domain numbers (`DOMID_FIRST_RESERVED`).
+const FIRST_RESERVED: u64 = 0x7FF0;
+/// Larger mappings are data: Xen's default is at most 64 frames a guest.
+const MAX_TABLE: usize = 128;
+const ENTRIES: usize = PAGE_SIZE / 8;
+
+/// Mappings to look at: address and pages.
+static MAPPED: Lock<BTreeMap<usize, usize>> = Lock::new(BTreeMap::new());
+
+fn parts(entry: u64) -> (u64, u64, u64) {
+    (entry & 0xFFFF, entry >> 16 & 0xFFFF, entry >> 32)
+}
+
+/// Could `entry` be one of a guest that has `frames` frames?
+fn is_plausible(entry: u64, frames: u64) -> bool {
+    let (flags, domain, frame) = parts(entry);
+    let unused = flags & TYPE == 0;
+    flags & !KNOWN_FLAGS == 0 && domain < FIRST_RESERVED && (unused || frame < frames)
+}
+
+/// Does `entry` let another domain at `frame`?
+fn grants(entry: u64, frame: u64) -> bool {
+    let (flags, _, granted) = parts(entry);
+    flags & TYPE == PERMIT_ACCESS && granted == frame
+}
+
+/// The index in a page of grant entries that grants `frame`; `None` also if the page holds anything else.
+fn index_of(entries: impl Iterator<Item = u64> + Clone, frame: u64, frames: u64) -> Option<usize> {
+    let mut looked_at = entries.clone();
+    if !looked_at.all(|e| is_plausible(e, frames)) {
+        return None;
+    }
+    entries.into_iter().position(|e| grants(e, frame))
+}
+
+fn frames() -> u64 {
+    machine()
+        .memory_map()
+        .last()
+        .map_or(0, |r| (r.base + r.len) / PAGE_SIZE as u64)
+}
+
+/// Is `pa` in a prefetchable memory region of a device on PCI bus 0?
+fn is_prefetchable(pa: u64) -> bool {
+    let mut best: Option<(u64, bool)> = None;
+    let present = |&device: &u8| machine().pci_read(0, device, 0, 0) != u32::MAX;
+    for device in (0..32).filter(present) {
+        for offset in (0x10..0x28).step_by(4) {
+            let bar = u64::from(machine().pci_read(0, device, 0, offset));
+            let base = bar & !0xF;
+            let memory = bar & 1 == 0 && base != 0 && base <= pa;
+            if memory && best.is_none_or(|(b, _)| base > b) {
+                best = Some((base, bar & 8 != 0));
+            }
+        }
+    }
+    best.is_some_and(|(_, prefetchable)| prefetchable)
+}
+
+/// Notes a mapping that a driver made.
+pub(super) fn mapped(va: usize, pages: usize, pa: u64) {
+    if pages > MAX_TABLE {
+        return;
+    }
+    if pa / (PAGE_SIZE as u64) < frames() || is_prefetchable(pa) {
+        MAPPED.lock().insert(va, pages);
+    }
+}
+
+/// Forgets a mapping.
+pub(super) fn unmapped(va: usize) {
+    MAPPED.lock().remove(&va);
+}
+
+/// Reports the page of physical address `pa`, which is being freed, if it is granted.
+pub(crate) fn freeing(pa: u64) {
+    let (frame, frames) = (pa / PAGE_SIZE as u64, frames());
+    let found = {
+        let mapped = MAPPED.lock();
+        let pages = mapped
+            .iter()
+            .flat_map(|(&va, &n)| (0..n).map(move |i| va + i * PAGE_SIZE));
+        pages.into_iter().find_map(|page| {
+            let first = page as *const u64;
+            // SAFETY: mapped while it is in the list, whose lock is held; reading has no effect.
+            let entries = (0..ENTRIES).map(move |i| unsafe { first.add(i).read_volatile() });
+            index_of(entries, frame, frames).map(|index| (page, index))
+        })
+    };
+    if let Some((page, index)) = found {
+        check::violation(
+            "no page is freed while it is granted",
+            format_args!("page {frame:#x} by entry {index} of the grant table's page at {page:#x}"),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRAMES: u64 = 0x1_0000;
+
+    fn entry(flags: u64, domain: u64, frame: u64) -> u64 {
+        flags | domain << 16 | frame << 32
+    }
+
+    #[test]
+    fn a_granted_frame_is_found_in_a_page_of_entries() {
+        let mut page = [0u64; ENTRIES];
+        page[3] = entry(0, 5, 0xFFFF_FFFF);
+        page[40] = entry(1, 0, 0x1234);
+        assert_eq!(index_of(page.iter().copied(), 0x1234, FRAMES), Some(40));
+        assert_eq!(index_of(page.iter().copied(), 0x1235, FRAMES), None);
+    }
+
+    #[test]
+    fn a_revoked_entry_grants_nothing() {
+        let page = [entry(0, 0, 0x1234)];
+        assert_eq!(index_of(page.iter().copied(), 0x1234, FRAMES), None);
+    }
+
+    #[test]
+    fn a_page_that_holds_anything_else_is_no_grant_table() {
+        for other in [
+            entry(1, 0, FRAMES),
+            entry(0x8001, 0, 1),
+            entry(1, 0x7FF0, 1),
+        ] {
+            let page = [entry(1, 0, 0x1234), other];
+            assert_eq!(index_of(page.iter().copied(), 0x1234, FRAMES), None);
+        }
+    }
+}
