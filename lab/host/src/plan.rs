@@ -142,7 +142,8 @@ fn check_block(block: u64) -> anyhow::Result<()> {
 fn hex_digits(text: &str, wildcards: bool) -> anyhow::Result<usize> {
     let mut digits = 0;
     for c in text.chars().filter(|c| !c.is_whitespace()) {
-        if !c.is_ascii_hexdigit() && !(wildcards && c == '.') {
+        let allowed = c.is_ascii_hexdigit() || (wildcards && c == '.');
+        if !allowed {
             bail!("{c:?} is no hexadecimal digit");
         }
         digits += 1;

@@ -177,14 +177,11 @@ impl Run<'_> {
         let mut last_look = Instant::now();
         loop {
             let event = self.session.event(Duration::from_millis(100))?;
-            match event {
-                Some(Event::Ended) => bail!("QEMU has ended while a guest ran"),
-                Some(event) => {
-                    if self.take(boot, event) {
-                        last_word = Instant::now();
-                    }
-                }
-                None => {}
+            if event == Some(Event::Ended) {
+                bail!("QEMU has ended while a guest ran");
+            }
+            if event.is_some_and(|event| self.take(boot, event)) {
+                last_word = Instant::now();
             }
             if let Some(step) = boot.host_step.take() {
                 self.host_step(domain, boot, step)?;

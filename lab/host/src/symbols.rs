@@ -7,6 +7,9 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
+/// Where the guest's kernel begins; what lies below is heap, stacks and drivers.
+const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
+
 /// Where names are looked up.
 #[derive(Debug)]
 pub struct Symbols {
@@ -43,7 +46,7 @@ impl Symbols {
         let mut command = Command::new(self.tool.as_ref()?);
         match self.file(&frame.image) {
             Some(file) => command.arg("--relative-address").arg("--obj").arg(file),
-            None if frame.image.is_empty() || self.is_guest(&frame.image) => {
+            None if frame.image.is_empty() && frame.offset >= KERNEL_BASE => {
                 command.arg("--obj").arg(&self.guest)
             }
             None => return None,
@@ -59,12 +62,6 @@ impl Symbols {
         // The innermost of inlined functions comes first.
         let line = text.lines().next()?.trim();
         (!line.starts_with('?')).then(|| line.to_owned())
-    }
-
-    fn is_guest(&self, image: &str) -> bool {
-        self.guest
-            .file_stem()
-            .is_some_and(|stem| image.starts_with(&*stem.to_string_lossy()))
     }
 
     fn file(&self, image: &str) -> Option<PathBuf> {
