@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// The package that is the guest, and the name of its image.
 const PACKAGE: &str = "lab-guest";
+/// The profile of the workspace that it is built with.
+const PROFILE: &str = "lab";
 
 /// Where to put the image.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -29,9 +31,9 @@ pub fn build(args: &Args) -> anyhow::Result<PathBuf> {
     let target_dir = args.target_dir();
     let toolchain = Toolchain::provide()?;
     let mut command = toolchain.guest_cargo("build", &target_dir)?;
-    command.args(["--release", "--package", PACKAGE]);
+    command.args(["--profile", PROFILE, "--package", PACKAGE]);
     let finished = run::step("building the lab's guest", &mut command)?;
-    let image = target_dir.join(GUEST_TARGET).join("release").join(PACKAGE);
+    let image = target_dir.join(GUEST_TARGET).join(PROFILE).join(PACKAGE);
     eprintln!(
         "built {} in {:.1} s",
         image.display(),
@@ -53,7 +55,15 @@ pub fn build(args: &Args) -> anyhow::Result<PathBuf> {
 pub fn clippy(args: &Args) -> anyhow::Result<()> {
     let toolchain = Toolchain::provide()?;
     let mut command = toolchain.guest_cargo("clippy", &args.target_dir())?;
-    command.args(["--release", "--package", PACKAGE, "--", "-D", "warnings"]);
+    command.args([
+        "--profile",
+        PROFILE,
+        "--package",
+        PACKAGE,
+        "--",
+        "-D",
+        "warnings",
+    ]);
     run::step("clippy of the lab's guest", &mut command).map(drop)
 }
 
