@@ -1,4 +1,4 @@
-//! The crates that a Linux build uses, as a folder of sources: crates.io's as they are, except for wdk-build, which gets
+//! The crates that a Linux build uses, as a folder of sources: a registry's as they are, except for wdk-build, which gets
 //! a patch so that it compiles on a host that is no Windows.
 //!
 //! cargo reads the folder through source replacement in a private `CARGO_HOME`, because wdk-build runs `cargo metadata`
