@@ -241,7 +241,7 @@ pub enum Step {
 }
 
 fn default_within() -> u32 {
-    30_000
+    120_000
 }
 
 impl Step {
