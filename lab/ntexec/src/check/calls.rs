@@ -59,7 +59,9 @@ pub fn current() -> (String, String) {
 
 /// The last calls on a processor, newest first: driver, routine, return address.
 pub fn last(cpu: usize) -> Vec<(&'static str, &'static str, usize)> {
-    let Some(c) = PER_CPU.get(cpu) else { return Vec::new() };
+    let Some(c) = PER_CPU.get(cpu) else {
+        return Vec::new();
+    };
     let next = c.next.load(Ordering::Acquire) as usize;
     (1..=RING)
         .filter_map(|back| {
@@ -104,7 +106,9 @@ unsafe extern "win64" fn on_call(record: *const CallRecord, args: *const u64) {
         c.current.store(record.cast_mut(), Ordering::Release);
         let slot = c.next.fetch_add(1, Ordering::AcqRel) as usize % RING;
         c.ring[slot].0.store(record.cast_mut(), Ordering::Release);
-        c.ring[slot].1.store(*args.sub(1) as usize, Ordering::Release);
+        c.ring[slot]
+            .1
+            .store(*args.sub(1) as usize, Ordering::Release);
     }
     let Some(facts) = r.facts else { return };
     let irql = crate::ke::KeGetCurrentIrql();
@@ -115,7 +119,11 @@ unsafe extern "win64" fn on_call(record: *const CallRecord, args: *const u64) {
             r.driver,
             r.name,
             "irql",
-            format_args!("called at IRQL {irql}, allowed is {} (from {:#x})", facts.irql, *args.sub(1)),
+            format_args!(
+                "called at IRQL {irql}, allowed is {} (from {:#x})",
+                facts.irql,
+                *args.sub(1)
+            ),
         );
     }
 }

@@ -102,7 +102,11 @@ pub fn parse_multi_sz(bytes: &[u8]) -> Vec<String> {
 pub fn to_data(kind: u32, bytes: &[u8]) -> Data {
     let exact = |d: Data| {
         let (k, b) = from_data(&d);
-        if k == kind && b == bytes { d } else { Data::Other(kind, bytes.to_vec()) }
+        if k == kind && b == bytes {
+            d
+        } else {
+            Data::Other(kind, bytes.to_vec())
+        }
     };
     match (kind, bytes.len()) {
         (reg::SZ, _) => exact(Data::Sz(parse_sz(bytes))),
@@ -170,12 +174,20 @@ impl Hive {
 
     fn live(&self, id: KeyId) -> Result<&Key, NTSTATUS> {
         let key = self.keys.get(id).ok_or(STATUS_INVALID_HANDLE)?;
-        if key.deleted { Err(STATUS_KEY_DELETED) } else { Ok(key) }
+        if key.deleted {
+            Err(STATUS_KEY_DELETED)
+        } else {
+            Ok(key)
+        }
     }
 
     fn live_mut(&mut self, id: KeyId) -> Result<&mut Key, NTSTATUS> {
         let key = self.keys.get_mut(id).ok_or(STATUS_INVALID_HANDLE)?;
-        if key.deleted { Err(STATUS_KEY_DELETED) } else { Ok(key) }
+        if key.deleted {
+            Err(STATUS_KEY_DELETED)
+        } else {
+            Ok(key)
+        }
     }
 
     fn parts(path: &str) -> impl Iterator<Item = &str> {
@@ -184,11 +196,19 @@ impl Hive {
 
     /// `CurrentControlSet` is a link in Windows; here the tree has only that one set, so `ControlSet001` leads there.
     fn link(name: &str) -> &str {
-        if name.eq_ignore_ascii_case("ControlSet001") { "CurrentControlSet" } else { name }
+        if name.eq_ignore_ascii_case("ControlSet001") {
+            "CurrentControlSet"
+        } else {
+            name
+        }
     }
 
     fn child(&self, id: KeyId, name: &str) -> Option<KeyId> {
-        self.keys.get(id)?.children.get(&fold(Self::link(name))).copied()
+        self.keys
+            .get(id)?
+            .children
+            .get(&fold(Self::link(name)))
+            .copied()
     }
 
     /// Opens `path` below `from`.
@@ -237,7 +257,9 @@ impl Hive {
             if let Some(k) = self.keys.get_mut(id) {
                 k.written = now;
             }
-            self.live_mut(at)?.children.insert(fold(Self::link(part)), id);
+            self.live_mut(at)?
+                .children
+                .insert(fold(Self::link(part)), id);
             (at, new) = (id, true);
         }
         Ok((at, new))
@@ -257,7 +279,11 @@ impl Hive {
         let trimmed = path.trim_end_matches('\\');
         if let Some((parent, last)) = trimmed.rsplit_once('\\') {
             let at = self.open(from, parent).map_err(|s| {
-                if s == STATUS_OBJECT_PATH_NOT_FOUND { STATUS_OBJECT_NAME_NOT_FOUND } else { s }
+                if s == STATUS_OBJECT_PATH_NOT_FOUND {
+                    STATUS_OBJECT_NAME_NOT_FOUND
+                } else {
+                    s
+                }
             })?;
             return self.create(at, last, volatile, now);
         }
@@ -323,7 +349,10 @@ impl Hive {
     /// # Errors
     /// STATUS_OBJECT_NAME_NOT_FOUND, STATUS_KEY_DELETED.
     pub fn value(&self, id: KeyId, name: &str) -> Result<&Value, NTSTATUS> {
-        self.live(id)?.values.get(&fold(name)).ok_or(STATUS_OBJECT_NAME_NOT_FOUND)
+        self.live(id)?
+            .values
+            .get(&fold(name))
+            .ok_or(STATUS_OBJECT_NAME_NOT_FOUND)
     }
 
     /// Sets a value; true if it changed.
@@ -357,7 +386,10 @@ impl Hive {
     /// STATUS_OBJECT_NAME_NOT_FOUND, STATUS_KEY_DELETED.
     pub fn delete_value(&mut self, id: KeyId, name: &str) -> Result<(), NTSTATUS> {
         let key = self.live_mut(id)?;
-        key.values.remove(&fold(name)).map(|_| ()).ok_or(STATUS_OBJECT_NAME_NOT_FOUND)
+        key.values
+            .remove(&fold(name))
+            .map(|_| ())
+            .ok_or(STATUS_OBJECT_NAME_NOT_FOUND)
     }
 
     /// Deletes a key that has none below it.
@@ -414,7 +446,10 @@ impl Hive {
     pub fn strings(&self, key: &str, name: &str) -> Vec<String> {
         match self.get(key, name) {
             Some(v) if v.kind == reg::MULTI_SZ => parse_multi_sz(&v.data),
-            Some(v) if v.kind == reg::SZ => [parse_sz(&v.data)].into_iter().filter(|s| !s.is_empty()).collect(),
+            Some(v) if v.kind == reg::SZ => [parse_sz(&v.data)]
+                .into_iter()
+                .filter(|s| !s.is_empty())
+                .collect(),
             _ => Vec::new(),
         }
     }
@@ -439,7 +474,8 @@ impl Hive {
                         list.push(s.clone());
                     }
                 }
-                self.set(id, name, reg::MULTI_SZ, &multi_sz(&list), now).map(|_| ())
+                self.set(id, name, reg::MULTI_SZ, &multi_sz(&list), now)
+                    .map(|_| ())
             }
             Change::DeleteValue { key, name } => {
                 if let Ok(id) = self.open(Self::ROOT, key) {

@@ -59,7 +59,9 @@ static CHANGES: Lock<Vec<Change>> = Lock::new(Vec::new());
 /// Adds a change; one to the same value before it no longer counts.
 fn note(changes: &mut Vec<Change>, change: Change) {
     let of = |c: &Change| match c {
-        Change::SetValue { key, name, .. } | Change::DeleteValue { key, name } => Some((hive::fold(key), hive::fold(name))),
+        Change::SetValue { key, name, .. } | Change::DeleteValue { key, name } => {
+            Some((hive::fold(key), hive::fold(name)))
+        }
         _ => None,
     };
     if let Some(value) = of(&change) {
@@ -71,7 +73,10 @@ fn note(changes: &mut Vec<Change>, change: Change) {
 /// Tells the host what changed. Before the last words of a boot, also in a bug check: if another processor was stopped while
 /// it noted a change, nothing is told.
 pub fn tell_changes() {
-    let changes = CHANGES.try_lock().map(|mut c| core::mem::take(&mut *c)).unwrap_or_default();
+    let changes = CHANGES
+        .try_lock()
+        .map(|mut c| core::mem::take(&mut *c))
+        .unwrap_or_default();
     for change in changes {
         crate::check::emit(&Record::Registry(change));
     }
@@ -131,7 +136,10 @@ pub fn set_value(key: KeyId, name: &str, kind: u32, data: &[u8]) -> Result<(), N
 pub fn delete_value(key: KeyId, name: &str) -> Result<(), NTSTATUS> {
     write(|h| match h.delete_value(key, name) {
         Ok(()) => {
-            let change = (!h.is_volatile(key)).then(|| Change::DeleteValue { key: h.path(key), name: name.into() });
+            let change = (!h.is_volatile(key)).then(|| Change::DeleteValue {
+                key: h.path(key),
+                name: name.into(),
+            });
             (Ok(()), change)
         }
         Err(status) => (Err(status), None),
@@ -146,7 +154,10 @@ pub fn delete_key(key: KeyId) -> Result<(), NTSTATUS> {
     write(|h| {
         let (path, volatile) = (h.path(key), h.is_volatile(key));
         match h.delete(key) {
-            Ok(()) => (Ok(()), (!volatile).then_some(Change::DeleteKey { key: path })),
+            Ok(()) => (
+                Ok(()),
+                (!volatile).then_some(Change::DeleteKey { key: path }),
+            ),
             Err(status) => (Err(status), None),
         }
     })
@@ -175,9 +186,13 @@ pub fn service_key(service: &str) -> String {
 /// The names of the keys below a path.
 pub fn subkey_names(path: &str) -> Vec<String> {
     read(|h| {
-        let Ok(id) = h.open(Hive::ROOT, path) else { return Vec::new() };
+        let Ok(id) = h.open(Hive::ROOT, path) else {
+            return Vec::new();
+        };
         let ids = h.subkeys(id).unwrap_or_default();
-        ids.into_iter().filter_map(|k| h.name(k).ok().map(String::from)).collect()
+        ids.into_iter()
+            .filter_map(|k| h.name(k).ok().map(String::from))
+            .collect()
     })
 }
 
@@ -187,10 +202,22 @@ mod tests {
 
     #[test]
     fn a_later_change_of_a_value_takes_the_place_of_an_earlier_one() {
-        let set = |n: u32| Change::SetValue { key: "K".into(), name: "v".into(), data: Data::Dword(n) };
+        let set = |n: u32| Change::SetValue {
+            key: "K".into(),
+            name: "v".into(),
+            data: Data::Dword(n),
+        };
         let make = Change::CreateKey { key: "K".into() };
         let mut list = Vec::new();
-        for c in [make.clone(), set(1), Change::DeleteValue { key: "k".into(), name: "V".into() }, set(2)] {
+        for c in [
+            make.clone(),
+            set(1),
+            Change::DeleteValue {
+                key: "k".into(),
+                name: "V".into(),
+            },
+            set(2),
+        ] {
             note(&mut list, c);
         }
         assert_eq!(list, [make, set(2)]);

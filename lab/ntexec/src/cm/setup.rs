@@ -30,13 +30,29 @@ pub fn change(line: &InfChange, base: &str, hive: &Hive) -> Option<Change> {
         Root::Relative => String::from(base),
         Root::LocalMachine => String::from(r"\Registry\Machine"),
     };
-    let key = if line.subkey.is_empty() { root } else { format!("{root}\\{}", line.subkey) };
+    let key = if line.subkey.is_empty() {
+        root
+    } else {
+        format!("{root}\\{}", line.subkey)
+    };
     let name = line.name.clone();
     Some(match &line.action {
-        Action::Set(data) => Change::SetValue { key, name, data: data.clone() },
+        Action::Set(data) => Change::SetValue {
+            key,
+            name,
+            data: data.clone(),
+        },
         Action::SetIfAbsent(_) if hive.get(&key, &name).is_some() => return None,
-        Action::SetIfAbsent(data) => Change::SetValue { key, name, data: data.clone() },
-        Action::Append(strings) => Change::AppendValue { key, name, strings: strings.clone() },
+        Action::SetIfAbsent(data) => Change::SetValue {
+            key,
+            name,
+            data: data.clone(),
+        },
+        Action::Append(strings) => Change::AppendValue {
+            key,
+            name,
+            strings: strings.clone(),
+        },
         Action::CreateKey => Change::CreateKey { key },
         Action::Delete if name.is_empty() => Change::DeleteKey { key },
         Action::Delete => Change::DeleteValue { key, name },
@@ -44,7 +60,11 @@ pub fn change(line: &InfChange, base: &str, hive: &Hive) -> Option<Change> {
 }
 
 fn set(key: &str, name: &str, data: Data) -> Change {
-    Change::SetValue { key: key.into(), name: name.into(), data }
+    Change::SetValue {
+        key: key.into(),
+        name: name.into(),
+        data,
+    }
 }
 
 /// The values of a service's key, before its AddReg lines.
@@ -107,21 +127,32 @@ pub fn registry(bundle: &Bundle) -> Hive {
     apply_all(
         &mut hive,
         [
-            set(CONTROL, "SystemStartOptions", Data::Sz(" NOEXECUTE=OPTIN".into())),
+            set(
+                CONTROL,
+                "SystemStartOptions",
+                Data::Sz(" NOEXECUTE=OPTIN".into()),
+            ),
             set(
                 &format!("{CONTROL}\\ServiceGroupOrder"),
                 "List",
                 Data::MultiSz(GROUPS.iter().map(|g| String::from(*g)).collect()),
             ),
-            Change::CreateKey { key: format!("{CONTROL}\\TimeZoneInformation") },
-            Change::CreateKey { key: SERVICES.into() },
+            Change::CreateKey {
+                key: format!("{CONTROL}\\TimeZoneInformation"),
+            },
+            Change::CreateKey {
+                key: SERVICES.into(),
+            },
             Change::CreateKey { key: ENUM.into() },
             Change::CreateKey { key: CLASS.into() },
         ],
     );
     for package in &bundle.packages {
         let class = format!("{CLASS}\\{}", package.class_guid);
-        apply_all(&mut hive, [set(&class, "Class", Data::Sz(package.class.clone()))]);
+        apply_all(
+            &mut hive,
+            [set(&class, "Class", Data::Sz(package.class.clone()))],
+        );
         for model in &package.models {
             install_services(&mut hive, &model.install);
         }
@@ -134,12 +165,21 @@ pub fn registry(bundle: &Bundle) -> Hive {
 }
 
 /// What setup writes when it binds a device: its instance key's values, its driver key, and the INF's AddReg lines.
-pub fn device(hive: &Hive, instance: &str, package: &Package, model: &Model, matched: &str) -> Vec<Change> {
+pub fn device(
+    hive: &Hive,
+    instance: &str,
+    package: &Package,
+    model: &Model,
+    matched: &str,
+) -> Vec<Change> {
     let key = format!("{ENUM}\\{instance}");
     let driver = driver_key(hive, &package.class_guid);
     let software = format!("{CLASS}\\{driver}");
     let function = model.install.services.iter().find(|s| s.function_driver);
-    let (date, version) = package.driver_version.split_once(',').unwrap_or((&package.driver_version, ""));
+    let (date, version) = package
+        .driver_version
+        .split_once(',')
+        .unwrap_or((&package.driver_version, ""));
     let mut out = Vec::from([
         set(&key, "Class", Data::Sz(package.class.clone())),
         set(&key, "ClassGUID", Data::Sz(package.class_guid.clone())),
@@ -147,7 +187,11 @@ pub fn device(hive: &Hive, instance: &str, package: &Package, model: &Model, mat
         set(&key, "DeviceDesc", Data::Sz(model.description.clone())),
         set(&key, "Mfg", Data::Sz(package.provider.clone())),
         set(&software, "DriverDesc", Data::Sz(model.description.clone())),
-        set(&software, "ProviderName", Data::Sz(package.provider.clone())),
+        set(
+            &software,
+            "ProviderName",
+            Data::Sz(package.provider.clone()),
+        ),
         set(&software, "DriverDate", Data::Sz(date.trim().into())),
         set(&software, "DriverVersion", Data::Sz(version.trim().into())),
         set(&software, "InfPath", Data::Sz(package.inf.clone())),
@@ -156,10 +200,19 @@ pub fn device(hive: &Hive, instance: &str, package: &Package, model: &Model, mat
     if let Some(s) = function {
         out.push(set(&key, "Service", Data::Sz(s.name.clone())));
     }
-    out.extend(model.install.software.iter().filter_map(|l| change(l, &software, hive)));
+    out.extend(
+        model
+            .install
+            .software
+            .iter()
+            .filter_map(|l| change(l, &software, hive)),
+    );
     let parameters = format!("{key}\\Device Parameters");
     for line in &model.install.hardware {
-        let own = line.subkey.is_empty() && INSTANCE_VALUES.iter().any(|v| v.eq_ignore_ascii_case(&line.name));
+        let own = line.subkey.is_empty()
+            && INSTANCE_VALUES
+                .iter()
+                .any(|v| v.eq_ignore_ascii_case(&line.name));
         out.extend(change(line, if own { &key } else { &parameters }, hive));
     }
     out
@@ -167,7 +220,10 @@ pub fn device(hive: &Hive, instance: &str, package: &Package, model: &Model, mat
 
 /// The next free driver key of a class: `{guid}\0000` and so on.
 fn driver_key(hive: &Hive, class_guid: &str) -> String {
-    let free = |n: &usize| hive.open(Hive::ROOT, &format!("{CLASS}\\{class_guid}\\{n:04}")).is_err();
+    let free = |n: &usize| {
+        hive.open(Hive::ROOT, &format!("{CLASS}\\{class_guid}\\{n:04}"))
+            .is_err()
+    };
     format!("{class_guid}\\{:04}", (0..).find(free).unwrap_or(0))
 }
 
@@ -218,7 +274,10 @@ pub struct StartService {
 /// The kernel drivers that start without a device asking for them, in order: boot before system, by group.
 pub fn start_order(hive: &Hive) -> Vec<StartService> {
     let groups = hive.strings(&format!("{CONTROL}\\ServiceGroupOrder"), "List");
-    let services = hive.open(Hive::ROOT, SERVICES).and_then(|id| hive.subkeys(id)).unwrap_or_default();
+    let services = hive
+        .open(Hive::ROOT, SERVICES)
+        .and_then(|id| hive.subkeys(id))
+        .unwrap_or_default();
     let mut found: Vec<(u32, usize, StartService)> = services
         .into_iter()
         .filter_map(|id| {
@@ -227,7 +286,10 @@ pub fn start_order(hive: &Hive) -> Vec<StartService> {
             let start = hive.dword(&key, "Start").filter(|s| *s <= 1)?;
             (hive.dword(&key, "Type") == Some(1)).then_some(())?;
             let group = hive.string(&key, "Group").unwrap_or_default();
-            let place = groups.iter().position(|g| g.eq_ignore_ascii_case(&group)).unwrap_or(groups.len());
+            let place = groups
+                .iter()
+                .position(|g| g.eq_ignore_ascii_case(&group))
+                .unwrap_or(groups.len());
             Some((start, place, StartService { name, start }))
         })
         .collect();

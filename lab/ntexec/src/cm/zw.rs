@@ -52,9 +52,17 @@ fn text(s: &UNICODE_STRING) -> String {
 
 unsafe fn start(attributes: *const OBJECT_ATTRIBUTES) -> Result<(KeyId, String), NTSTATUS> {
     let a = &*attributes;
-    let name = if a.ObjectName.is_null() { String::new() } else { text(&*a.ObjectName) };
+    let name = if a.ObjectName.is_null() {
+        String::new()
+    } else {
+        text(&*a.ObjectName)
+    };
     if a.RootDirectory.is_null() {
-        return if name.starts_with('\\') { Ok((Hive::ROOT, name)) } else { Err(STATUS_OBJECT_PATH_SYNTAX_BAD) };
+        return if name.starts_with('\\') {
+            Ok((Hive::ROOT, name))
+        } else {
+            Err(STATUS_OBJECT_PATH_SYNTAX_BAD)
+        };
     }
     if name.starts_with('\\') {
         return Err(STATUS_OBJECT_PATH_SYNTAX_BAD);
@@ -79,10 +87,20 @@ unsafe fn finish(result: Result<HANDLE, NTSTATUS>, handle: *mut HANDLE) -> NTSTA
 ///
 /// # Safety
 /// As its page says.
-pub unsafe extern "win64" fn ZwOpenKey(handle: *mut HANDLE, _access: u32, attributes: *const OBJECT_ATTRIBUTES) -> NTSTATUS {
+pub unsafe extern "win64" fn ZwOpenKey(
+    handle: *mut HANDLE,
+    _access: u32,
+    attributes: *const OBJECT_ATTRIBUTES,
+) -> NTSTATUS {
     let result = start(attributes)
         .and_then(|(from, path)| super::read(|h| h.open(from, &path)))
-        .map_err(|s| if s == STATUS_OBJECT_PATH_NOT_FOUND { STATUS_OBJECT_NAME_NOT_FOUND } else { s })
+        .map_err(|s| {
+            if s == STATUS_OBJECT_PATH_NOT_FOUND {
+                STATUS_OBJECT_NAME_NOT_FOUND
+            } else {
+                s
+            }
+        })
         .and_then(open_handle);
     finish(result, handle)
 }
@@ -142,7 +160,11 @@ pub unsafe extern "win64" fn ZwSetValueKey(
     data: *const u8,
     size: u32,
 ) -> NTSTATUS {
-    let bytes = if data.is_null() || size == 0 { &[][..] } else { core::slice::from_raw_parts(data, size as usize) };
+    let bytes = if data.is_null() || size == 0 {
+        &[][..]
+    } else {
+        core::slice::from_raw_parts(data, size as usize)
+    };
     match key_of(handle).and_then(|id| super::set_value(id, &text(&*name), kind, bytes)) {
         Ok(()) => STATUS_SUCCESS,
         Err(status) => status,
@@ -153,7 +175,10 @@ pub unsafe extern "win64" fn ZwSetValueKey(
 ///
 /// # Safety
 /// As its page says.
-pub unsafe extern "win64" fn ZwDeleteValueKey(handle: HANDLE, name: *const UNICODE_STRING) -> NTSTATUS {
+pub unsafe extern "win64" fn ZwDeleteValueKey(
+    handle: HANDLE,
+    name: *const UNICODE_STRING,
+) -> NTSTATUS {
     match key_of(handle).and_then(|id| super::delete_value(id, &text(&*name))) {
         Ok(()) => STATUS_SUCCESS,
         Err(status) => status,
@@ -168,7 +193,8 @@ fn put32(out: &mut Vec<u8>, n: usize) {
 }
 
 fn put_text(out: &mut Vec<u8>, s: &str) {
-    s.encode_utf16().for_each(|u| out.extend_from_slice(&u.to_le_bytes()));
+    s.encode_utf16()
+        .for_each(|u| out.extend_from_slice(&u.to_le_bytes()));
 }
 
 fn bytes_of(s: &str) -> usize {
@@ -179,7 +205,12 @@ fn bytes_of(s: &str) -> usize {
 fn key_information(h: &Hive, id: KeyId, class: u32) -> Result<Information, NTSTATUS> {
     let name = h.name(id)?;
     let subkeys = h.subkeys(id)?;
-    let longest_key = subkeys.iter().filter_map(|&k| h.name(k).ok()).map(bytes_of).max().unwrap_or(0);
+    let longest_key = subkeys
+        .iter()
+        .filter_map(|&k| h.name(k).ok())
+        .map(bytes_of)
+        .max()
+        .unwrap_or(0);
     let values = h.values(id)?.len();
     let longest_name = h.values(id)?.map(|v| bytes_of(&v.name)).max().unwrap_or(0);
     let longest_data = h.values(id)?.map(|v| v.data.len()).max().unwrap_or(0);
@@ -277,7 +308,12 @@ fn value_information(v: &Value, class: u32) -> Result<Information, NTSTATUS> {
     Ok((out, fixed))
 }
 
-unsafe fn answer(result: Result<Information, NTSTATUS>, to: *mut c_void, size: u32, needed: *mut u32) -> NTSTATUS {
+unsafe fn answer(
+    result: Result<Information, NTSTATUS>,
+    to: *mut c_void,
+    size: u32,
+    needed: *mut u32,
+) -> NTSTATUS {
     let (bytes, fixed) = match result {
         Ok(r) => r,
         Err(status) => return status,
@@ -290,14 +326,24 @@ unsafe fn answer(result: Result<Information, NTSTATUS>, to: *mut c_void, size: u
         return STATUS_BUFFER_TOO_SMALL;
     }
     core::ptr::copy_nonoverlapping(bytes.as_ptr(), to.cast(), size.min(bytes.len()));
-    if size < bytes.len() { STATUS_BUFFER_OVERFLOW } else { STATUS_SUCCESS }
+    if size < bytes.len() {
+        STATUS_BUFFER_OVERFLOW
+    } else {
+        STATUS_SUCCESS
+    }
 }
 
 /// ZwQueryKey.
 ///
 /// # Safety
 /// As its page says.
-pub unsafe extern "win64" fn ZwQueryKey(handle: HANDLE, class: u32, to: *mut c_void, size: u32, needed: *mut u32) -> NTSTATUS {
+pub unsafe extern "win64" fn ZwQueryKey(
+    handle: HANDLE,
+    class: u32,
+    to: *mut c_void,
+    size: u32,
+    needed: *mut u32,
+) -> NTSTATUS {
     let result = key_of(handle).and_then(|id| super::read(|h| key_information(h, id, class)));
     answer(result, to, size, needed)
 }
@@ -316,7 +362,11 @@ pub unsafe extern "win64" fn ZwEnumerateKey(
 ) -> NTSTATUS {
     let result = key_of(handle).and_then(|id| {
         super::read(|h| {
-            let child = h.subkeys(id)?.get(index as usize).copied().ok_or(STATUS_NO_MORE_ENTRIES)?;
+            let child = h
+                .subkeys(id)?
+                .get(index as usize)
+                .copied()
+                .ok_or(STATUS_NO_MORE_ENTRIES)?;
             key_information(h, child, class)
         })
     });
@@ -336,7 +386,8 @@ pub unsafe extern "win64" fn ZwQueryValueKey(
     needed: *mut u32,
 ) -> NTSTATUS {
     let name = text(&*name);
-    let result = key_of(handle).and_then(|id| super::read(|h| value_information(h.value(id, &name)?, class)));
+    let result = key_of(handle)
+        .and_then(|id| super::read(|h| value_information(h.value(id, &name)?, class)));
     answer(result, to, size, needed)
 }
 
@@ -355,7 +406,10 @@ pub unsafe extern "win64" fn ZwEnumerateValueKey(
     let result = key_of(handle).and_then(|id| {
         super::read(|h| {
             let mut values = h.values(id)?;
-            value_information(values.nth(index as usize).ok_or(STATUS_NO_MORE_ENTRIES)?, class)
+            value_information(
+                values.nth(index as usize).ok_or(STATUS_NO_MORE_ENTRIES)?,
+                class,
+            )
         })
     });
     answer(result, to, size, needed)
@@ -376,7 +430,11 @@ mod tests {
 
     #[test]
     fn information_has_the_offsets_of_the_wdk() {
-        let v = Value { name: "Name".into(), kind: reg::DWORD, data: alloc::vec![1, 2, 3, 4] };
+        let v = Value {
+            name: "Name".into(),
+            kind: reg::DWORD,
+            data: alloc::vec![1, 2, 3, 4],
+        };
         let (full, fixed) = value_information(&v, 1).unwrap();
         assert_eq!((fixed, full[8], full[12], full[16]), (20, 28, 4, 8));
         assert_eq!(&full[28..], [1, 2, 3, 4]);
@@ -384,7 +442,9 @@ mod tests {
         assert_eq!((fixed, partial[4], partial[8]), (12, 4, 4));
         assert_eq!(&partial[12..], [1, 2, 3, 4]);
         let mut h = Hive::new();
-        let (id, _) = h.create(Hive::ROOT, r"\Registry\Machine\Key", false, 7).unwrap();
+        let (id, _) = h
+            .create(Hive::ROOT, r"\Registry\Machine\Key", false, 7)
+            .unwrap();
         h.create(id, "Sub", false, 7).unwrap();
         h.set(id, "abc", 1, &[0; 6], 7).unwrap();
         let (full, _) = key_information(&h, id, 2).unwrap();
@@ -401,11 +461,20 @@ mod tests {
         let mut needed = 0;
         // SAFETY: buffers of the size given.
         unsafe {
-            assert_eq!(answer(all(), b.as_mut_ptr().cast(), 4, &mut needed), STATUS_BUFFER_TOO_SMALL);
+            assert_eq!(
+                answer(all(), b.as_mut_ptr().cast(), 4, &mut needed),
+                STATUS_BUFFER_TOO_SMALL
+            );
             assert_eq!((needed, b[0]), (16, 0));
-            assert_eq!(answer(all(), b.as_mut_ptr().cast(), 14, &mut needed), STATUS_BUFFER_OVERFLOW);
+            assert_eq!(
+                answer(all(), b.as_mut_ptr().cast(), 14, &mut needed),
+                STATUS_BUFFER_OVERFLOW
+            );
             assert_eq!((b[13], b[14]), (9, 0));
-            assert_eq!(answer(all(), b.as_mut_ptr().cast(), 16, null_mut()), STATUS_SUCCESS);
+            assert_eq!(
+                answer(all(), b.as_mut_ptr().cast(), 16, null_mut()),
+                STATUS_SUCCESS
+            );
         }
     }
 }

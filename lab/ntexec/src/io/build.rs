@@ -13,12 +13,19 @@ use crate::nt::ke::KEVENT;
 use crate::nt::status::*;
 
 /// Gives an IRP's data the form that the device's flags ask for.
-unsafe fn buffers(irp: *mut IRP, device: *mut DEVICE_OBJECT, buffer: *mut c_void, len: u32, to_device: bool) -> bool {
+unsafe fn buffers(
+    irp: *mut IRP,
+    device: *mut DEVICE_OBJECT,
+    buffer: *mut c_void,
+    len: u32,
+    to_device: bool,
+) -> bool {
     if len == 0 {
         return true;
     }
     if (*device).Flags & DO_BUFFERED_IO != 0 {
-        let system = crate::ex::ExAllocatePoolWithTag(0x200, len as usize, u32::from_le_bytes(*b"Io  "));
+        let system =
+            crate::ex::ExAllocatePoolWithTag(0x200, len as usize, u32::from_le_bytes(*b"Io  "));
         if system.is_null() {
             return false;
         }
@@ -27,7 +34,9 @@ unsafe fn buffers(irp: *mut IRP, device: *mut DEVICE_OBJECT, buffer: *mut c_void
         }
         (*irp).AssociatedIrp.SystemBuffer = system.cast();
         (*irp).UserBuffer = buffer;
-        (*irp).Flags |= IRP_BUFFERED_IO | IRP_DEALLOCATE_BUFFER | if to_device { 0 } else { IRP_INPUT_OPERATION };
+        (*irp).Flags |= IRP_BUFFERED_IO
+            | IRP_DEALLOCATE_BUFFER
+            | if to_device { 0 } else { IRP_INPUT_OPERATION };
         true
     } else if (*device).Flags & DO_DIRECT_IO != 0 {
         (*irp).MdlAddress = IoAllocateMdl(buffer.cast(), len, 0, 0, null_mut());
@@ -127,7 +136,11 @@ pub unsafe extern "win64" fn IoBuildDeviceIoControlRequest(
         return irp;
     }
     let n = next(irp);
-    (*n).MajorFunction = if internal != 0 { IRP_MJ_INTERNAL_DEVICE_CONTROL } else { IRP_MJ_DEVICE_CONTROL };
+    (*n).MajorFunction = if internal != 0 {
+        IRP_MJ_INTERNAL_DEVICE_CONTROL
+    } else {
+        IRP_MJ_DEVICE_CONTROL
+    };
     (*n).Parameters.DeviceIoControl.OutputBufferLength = output_len;
     (*n).Parameters.DeviceIoControl.InputBufferLength = input_len;
     (*n).Parameters.DeviceIoControl.IoControlCode = code;
@@ -146,7 +159,11 @@ pub unsafe extern "win64" fn IoBuildDeviceIoControlRequest(
         return irp;
     }
     if system_len != 0 {
-        let system = crate::ex::ExAllocatePoolWithTag(0x200, system_len as usize, u32::from_le_bytes(*b"Io  "));
+        let system = crate::ex::ExAllocatePoolWithTag(
+            0x200,
+            system_len as usize,
+            u32::from_le_bytes(*b"Io  "),
+        );
         if system.is_null() {
             super::irp::IoFreeIrp(irp);
             return null_mut();
@@ -168,7 +185,11 @@ pub unsafe extern "win64" fn IoBuildDeviceIoControlRequest(
             finish(irp);
             return null_mut();
         }
-        MmProbeAndLockPages((*irp).MdlAddress, 0, if method == METHOD_IN_DIRECT { 0 } else { 1 });
+        MmProbeAndLockPages(
+            (*irp).MdlAddress,
+            0,
+            if method == METHOD_IN_DIRECT { 0 } else { 1 },
+        );
     }
     irp
 }
@@ -185,7 +206,11 @@ pub unsafe fn finish(irp: *mut IRP) {
         // Warnings carry data too; errors do not.
         let moved = (status.Status as u32) < 0xc000_0000;
         if flags & IRP_INPUT_OPERATION != 0 && moved && status.Information != 0 {
-            core::ptr::copy_nonoverlapping(system.cast::<u8>(), (*irp).UserBuffer.cast(), status.Information);
+            core::ptr::copy_nonoverlapping(
+                system.cast::<u8>(),
+                (*irp).UserBuffer.cast(),
+                status.Information,
+            );
         }
         if flags & IRP_DEALLOCATE_BUFFER != 0 {
             crate::ex::ExFreePoolWithTag(system.cast(), 0);
@@ -209,7 +234,11 @@ pub unsafe fn finish(irp: *mut IRP) {
 }
 
 /// Stops a completion and wakes the one who waits.
-unsafe extern "win64" fn wake(_device: *mut DEVICE_OBJECT, _irp: *mut IRP, event: *mut c_void) -> NTSTATUS {
+unsafe extern "win64" fn wake(
+    _device: *mut DEVICE_OBJECT,
+    _irp: *mut IRP,
+    event: *mut c_void,
+) -> NTSTATUS {
     KeSetEvent(event.cast(), 0, 0);
     STATUS_MORE_PROCESSING_REQUIRED
 }
@@ -232,12 +261,19 @@ pub unsafe fn send_and_wait(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTAT
     let mut minutes = 0u32;
     loop {
         let timeout: i64 = -600_000_000;
-        let waited = KeWaitForSingleObject((&raw mut event).cast(), 0, 0, 0, (&raw const timeout).cast_mut());
+        let waited = KeWaitForSingleObject(
+            (&raw mut event).cast(),
+            0,
+            0,
+            0,
+            (&raw const timeout).cast_mut(),
+        );
         if waited != STATUS_TIMEOUT {
             return (*irp).IoStatus.Status;
         }
         minutes += 1;
-        let holder = crate::ldr::driver_name((*(*super::irp::current(irp)).DeviceObject).DriverObject);
+        let holder =
+            crate::ldr::driver_name((*(*super::irp::current(irp)).DeviceObject).DriverObject);
         crate::kd::text(&alloc::format!(
             "IRP {irp:p} (major {major:#x} minor {minor:#x}) is with {holder} for {minutes} minutes"
         ));
@@ -248,7 +284,10 @@ pub unsafe fn send_and_wait(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTAT
 ///
 /// # Safety
 /// As its page says.
-pub unsafe extern "win64" fn IoSynchronousCallDriver(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+pub unsafe extern "win64" fn IoSynchronousCallDriver(
+    device: *mut DEVICE_OBJECT,
+    irp: *mut IRP,
+) -> NTSTATUS {
     send_and_wait(device, irp)
 }
 
@@ -256,7 +295,10 @@ pub unsafe extern "win64" fn IoSynchronousCallDriver(device: *mut DEVICE_OBJECT,
 ///
 /// # Safety
 /// As its page says.
-pub unsafe extern "win64" fn IoForwardIrpSynchronously(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> u8 {
+pub unsafe extern "win64" fn IoForwardIrpSynchronously(
+    device: *mut DEVICE_OBJECT,
+    irp: *mut IRP,
+) -> u8 {
     if (*irp).CurrentLocation <= 1 {
         return 0;
     }
@@ -279,9 +321,15 @@ pub unsafe fn call(
 ) -> IO_STATUS_BLOCK {
     let irp = allocate((*device).StackSize, Origin::Driver);
     if irp.is_null() {
-        return IO_STATUS_BLOCK { Status: STATUS_INSUFFICIENT_RESOURCES, Information: 0 };
+        return IO_STATUS_BLOCK {
+            Status: STATUS_INSUFFICIENT_RESOURCES,
+            Information: 0,
+        };
     }
-    (*irp).IoStatus = IO_STATUS_BLOCK { Status: first, Information: information };
+    (*irp).IoStatus = IO_STATUS_BLOCK {
+        Status: first,
+        Information: information,
+    };
     let n = &mut *next(irp);
     n.MajorFunction = major;
     n.MinorFunction = minor;

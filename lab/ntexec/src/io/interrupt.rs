@@ -42,21 +42,36 @@ fn source(vector: u8) -> Option<Source> {
 /// The connections that one call made, by what the driver got for it.
 static MADE: Lock<BTreeMap<usize, Vec<usize>>> = Lock::new(BTreeMap::new());
 
-fn service(routine: Option<KSERVICE_ROUTINE>) -> Result<crate::ke::interrupt::ServiceRoutine, NTSTATUS> {
+fn service(
+    routine: Option<KSERVICE_ROUTINE>,
+) -> Result<crate::ke::interrupt::ServiceRoutine, NTSTATUS> {
     let routine = routine.ok_or(STATUS_INVALID_PARAMETER)?;
     // SAFETY: on x64 a routine of two parameters may be called with three: the third is in a volatile register.
-    Ok(unsafe { core::mem::transmute::<KSERVICE_ROUTINE, crate::ke::interrupt::ServiceRoutine>(routine) })
+    Ok(unsafe {
+        core::mem::transmute::<KSERVICE_ROUTINE, crate::ke::interrupt::ServiceRoutine>(routine)
+    })
 }
 
 unsafe fn fully_specified(p: &IO_CONNECT_INTERRUPT_FULLY_SPECIFIED_PARAMETERS) -> NTSTATUS {
-    let Ok(vector) = u8::try_from(p.Vector) else { return STATUS_INVALID_PARAMETER };
+    let Ok(vector) = u8::try_from(p.Vector) else {
+        return STATUS_INVALID_PARAMETER;
+    };
     let Some(Source { level, line }) = source(vector) else {
-        violation("interrupt parameters", format_args!("vector {vector:#x} was assigned to no device"));
+        violation(
+            "interrupt parameters",
+            format_args!("vector {vector:#x} was assigned to no device"),
+        );
         return STATUS_INVALID_PARAMETER;
     };
     let expected = if level { LevelSensitive } else { Latched };
     if p.InterruptMode != expected || p.Irql > p.SynchronizeIrql {
-        violation("interrupt parameters", format_args!("vector {vector:#x}: mode {} irql {}", p.InterruptMode, p.Irql));
+        violation(
+            "interrupt parameters",
+            format_args!(
+                "vector {vector:#x}: mode {} irql {}",
+                p.InterruptMode, p.Irql
+            ),
+        );
         return STATUS_INVALID_PARAMETER;
     }
     let made = service(p.ServiceRoutine).and_then(|routine| {
@@ -73,7 +88,8 @@ unsafe fn fully_specified(p: &IO_CONNECT_INTERRUPT_FULLY_SPECIFIED_PARAMETERS) -
     match made {
         Ok(interrupt) => {
             *p.InterruptObject = interrupt.cast();
-            MADE.lock().insert(interrupt as usize, Vec::from([interrupt as usize]));
+            MADE.lock()
+                .insert(interrupt as usize, Vec::from([interrupt as usize]));
             STATUS_SUCCESS
         }
         Err(status) => status,
@@ -82,7 +98,9 @@ unsafe fn fully_specified(p: &IO_CONNECT_INTERRUPT_FULLY_SPECIFIED_PARAMETERS) -
 
 unsafe fn line_based(p: &IO_CONNECT_INTERRUPT_LINE_BASED_PARAMETERS) -> NTSTATUS {
     let interrupts = crate::pnp::interrupts(p.PhysicalDeviceObject);
-    let Some(i) = interrupts.iter().find(|i| !i.message) else { return STATUS_NOT_FOUND };
+    let Some(i) = interrupts.iter().find(|i| !i.message) else {
+        return STATUS_NOT_FOUND;
+    };
     fully_specified(&IO_CONNECT_INTERRUPT_FULLY_SPECIFIED_PARAMETERS {
         PhysicalDeviceObject: p.PhysicalDeviceObject,
         InterruptObject: p.InterruptObject,
@@ -105,15 +123,27 @@ unsafe fn connect_messages(
     messages: &[Interrupt],
 ) -> Result<*mut c_void, NTSTATUS> {
     let routine = p.MessageServiceRoutine.ok_or(STATUS_INVALID_PARAMETER)?;
-    let unified = messages.iter().map(|m| m.irql).max().unwrap_or(0).max(p.SynchronizeIrql);
+    let unified = messages
+        .iter()
+        .map(|m| m.irql)
+        .max()
+        .unwrap_or(0)
+        .max(p.SynchronizeIrql);
     let mut made: Vec<usize> = Vec::new();
     for (n, m) in messages.iter().enumerate() {
         let one = connect(&Connect {
-            routine: core::mem::transmute::<KMESSAGE_SERVICE_ROUTINE, crate::ke::interrupt::ServiceRoutine>(routine),
+            routine: core::mem::transmute::<
+                KMESSAGE_SERVICE_ROUTINE,
+                crate::ke::interrupt::ServiceRoutine,
+            >(routine),
             context: p.ServiceContext,
             lock: p.SpinLock,
             vector: m.vector,
-            synchronize_irql: if p.SpinLock.is_null() { m.irql.max(p.SynchronizeIrql) } else { unified },
+            synchronize_irql: if p.SpinLock.is_null() {
+                m.irql.max(p.SynchronizeIrql)
+            } else {
+                unified
+            },
             message: n as u32,
             line: None,
         });
@@ -152,8 +182,10 @@ unsafe fn connect_messages(
 
 unsafe fn message_based(parameters: *mut IO_CONNECT_INTERRUPT_PARAMETERS) -> NTSTATUS {
     let p = (*parameters).u.MessageBased;
-    let messages: Vec<Interrupt> =
-        crate::pnp::interrupts(p.PhysicalDeviceObject).into_iter().filter(|i| i.message).collect();
+    let messages: Vec<Interrupt> = crate::pnp::interrupts(p.PhysicalDeviceObject)
+        .into_iter()
+        .filter(|i| i.message)
+        .collect();
     if !messages.is_empty() {
         return match connect_messages(&p, &messages) {
             Ok(table) => {
@@ -186,7 +218,9 @@ unsafe fn message_based(parameters: *mut IO_CONNECT_INTERRUPT_PARAMETERS) -> NTS
 ///
 /// # Safety
 /// As its page says.
-pub unsafe extern "win64" fn IoConnectInterruptEx(parameters: *mut IO_CONNECT_INTERRUPT_PARAMETERS) -> NTSTATUS {
+pub unsafe extern "win64" fn IoConnectInterruptEx(
+    parameters: *mut IO_CONNECT_INTERRUPT_PARAMETERS,
+) -> NTSTATUS {
     match (*parameters).Version {
         CONNECT_FULLY_SPECIFIED => fully_specified(&(*parameters).u.FullySpecified),
         CONNECT_FULLY_SPECIFIED_GROUP if (*parameters).u.FullySpecified.Group == 0 => {
@@ -202,21 +236,30 @@ pub unsafe extern "win64" fn IoConnectInterruptEx(parameters: *mut IO_CONNECT_IN
 ///
 /// # Safety
 /// As its page says.
-pub unsafe extern "win64" fn IoDisconnectInterruptEx(parameters: *mut IO_DISCONNECT_INTERRUPT_PARAMETERS) {
+pub unsafe extern "win64" fn IoDisconnectInterruptEx(
+    parameters: *mut IO_DISCONNECT_INTERRUPT_PARAMETERS,
+) {
     let context = (*parameters).ConnectionContext;
     let Some(made) = MADE.lock().remove(&(context as usize)) else {
-        violation("interrupt", format_args!("IoDisconnectInterruptEx of {context:p}, which is not connected"));
+        violation(
+            "interrupt",
+            format_args!("IoDisconnectInterruptEx of {context:p}, which is not connected"),
+        );
         return;
     };
     let table = (*parameters).Version == CONNECT_MESSAGE_BASED;
     if table == (made.first() == Some(&(context as usize))) {
-        violation("0xCA/9 wrong version", format_args!("disconnected with version {}", (*parameters).Version));
+        violation(
+            "0xCA/9 wrong version",
+            format_args!("disconnected with version {}", (*parameters).Version),
+        );
     }
     for i in &made {
         disconnect(*i as *mut crate::ke::interrupt::KINTERRUPT);
     }
     if made.first() != Some(&(context as usize)) {
-        let bytes = size_of::<IO_INTERRUPT_MESSAGE_INFO>() + made.len() * size_of::<IO_INTERRUPT_MESSAGE_INFO_ENTRY>();
+        let bytes = size_of::<IO_INTERRUPT_MESSAGE_INFO>()
+            + made.len() * size_of::<IO_INTERRUPT_MESSAGE_INFO_ENTRY>();
         let words = core::ptr::slice_from_raw_parts_mut(context.cast::<u64>(), bytes.div_ceil(8));
         drop(Box::from_raw(words));
     }

@@ -54,7 +54,10 @@ fn shadow(irp: *mut IRP) -> Option<Arc<Shadow>> {
 
 /// IRPs that the driver with this file name allocated and has not freed.
 pub fn unfreed(driver: &str) -> usize {
-    LIVE.lock().values().filter(|s| s.allocated_by == driver).count()
+    LIVE.lock()
+        .values()
+        .filter(|s| s.allocated_by == driver)
+        .count()
 }
 
 fn layout(size: usize) -> Option<Layout> {
@@ -71,7 +74,8 @@ pub unsafe extern "win64" fn IoInitializeIrp(irp: *mut IRP, size: u16, stack: i8
     (*irp).Size = size;
     (*irp).StackCount = stack;
     (*irp).CurrentLocation = stack + 1;
-    (*irp).Tail.Overlay.CurrentStackLocation = irp.add(1).cast::<IO_STACK_LOCATION>().offset(stack.into());
+    (*irp).Tail.Overlay.CurrentStackLocation =
+        irp.add(1).cast::<IO_STACK_LOCATION>().offset(stack.into());
     LIST_ENTRY::initialize(&raw mut (*irp).ThreadListEntry);
 }
 
@@ -88,15 +92,21 @@ pub unsafe extern "win64" fn IoAllocateIrp(stack: i8, _charge: u8) -> *mut IRP {
 /// # Safety
 /// `stack` is at least 1.
 pub unsafe fn allocate(stack: i8, origin: Origin) -> *mut IRP {
-    let size = size_of::<IRP>() + usize::try_from(stack).unwrap_or(0) * size_of::<IO_STACK_LOCATION>();
-    let (Some(layout), true) = (layout(size), stack > 0) else { return null_mut() };
+    let size =
+        size_of::<IRP>() + usize::try_from(stack).unwrap_or(0) * size_of::<IO_STACK_LOCATION>();
+    let (Some(layout), true) = (layout(size), stack > 0) else {
+        return null_mut();
+    };
     let irp = alloc_zeroed(layout).cast::<IRP>();
     if irp.is_null() {
         return irp;
     }
     IoInitializeIrp(irp, size as u16, stack);
     let (driver, call) = crate::check::calls::current();
-    let by_driver = matches!(call.as_str(), "IoAllocateIrp" | "IoBuildAsynchronousFsdRequest");
+    let by_driver = matches!(
+        call.as_str(),
+        "IoAllocateIrp" | "IoBuildAsynchronousFsdRequest"
+    );
     let s = Shadow {
         origin: Lock::new(origin),
         allocated_by: if by_driver { driver } else { String::new() },
@@ -207,13 +217,26 @@ pub unsafe fn complete(irp: *mut IRP, status: NTSTATUS) -> NTSTATUS {
 ///
 /// # Safety
 /// As a dispatch routine.
-pub unsafe extern "win64" fn invalid_request(_device: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+pub unsafe extern "win64" fn invalid_request(
+    _device: *mut DEVICE_OBJECT,
+    irp: *mut IRP,
+) -> NTSTATUS {
     (*irp).IoStatus.Information = 0;
     complete(irp, STATUS_INVALID_DEVICE_REQUEST)
 }
 
-unsafe fn broken(device: *mut DEVICE_OBJECT, call: &str, rule: &str, irp: *mut IRP, what: core::fmt::Arguments<'_>) {
-    let name = if device.is_null() { String::new() } else { driver_name((*device).DriverObject) };
+unsafe fn broken(
+    device: *mut DEVICE_OBJECT,
+    call: &str,
+    rule: &str,
+    irp: *mut IRP,
+    what: core::fmt::Arguments<'_>,
+) {
+    let name = if device.is_null() {
+        String::new()
+    } else {
+        driver_name((*device).DriverObject)
+    };
     violation_by(&name, call, rule, format_args!("IRP {irp:p}: {what}"));
 }
 
@@ -231,25 +254,52 @@ impl Watch {
     unsafe fn check(&self, device: *mut DEVICE_OBJECT, irp: *mut IRP, status: NTSTATUS) {
         let (major, minor) = (self.major, self.minor);
         let tell = |rule: &str, what: core::fmt::Arguments<'_>| {
-            broken(device, "dispatch", rule, irp, format_args!("major {major:#x} minor {minor:#x}: {what}"));
+            broken(
+                device,
+                "dispatch",
+                rule,
+                irp,
+                format_args!("major {major:#x} minor {minor:#x}: {what}"),
+            );
         };
         let irql = crate::ke::KeGetCurrentIrql();
         if irql != self.irql {
-            tell("0xC9/05 IRQL changed across dispatch", format_args!("{} before, {irql} after", self.irql));
+            tell(
+                "0xC9/05 IRQL changed across dispatch",
+                format_args!("{} before, {irql} after", self.irql),
+            );
         }
-        let Some(done) = self.shadow.done.get(self.location) else { return };
+        let Some(done) = self.shadow.done.get(self.location) else {
+            return;
+        };
         let done = done.load(Ordering::Acquire);
-        let (is_done, pending, ended) = (done & DONE != 0, done & PENDING != 0, done as u32 as NTSTATUS);
+        let (is_done, pending, ended) = (
+            done & DONE != 0,
+            done & PENDING != 0,
+            done as u32 as NTSTATUS,
+        );
         if status == STATUS_PENDING {
             if is_done && !pending {
-                tell("0xC9/23D PENDING returned without mark", format_args!("completed with {ended:#x}"));
+                tell(
+                    "0xC9/23D PENDING returned without mark",
+                    format_args!("completed with {ended:#x}"),
+                );
             }
         } else if !is_done {
-            tell("0xC9/226 IRP neither passed nor completed", format_args!("{status:#x} returned"));
+            tell(
+                "0xC9/226 IRP neither passed nor completed",
+                format_args!("{status:#x} returned"),
+            );
         } else if pending {
-            tell("0xC9/23E marked pending", format_args!("{status:#x} returned"));
+            tell(
+                "0xC9/23E marked pending",
+                format_args!("{status:#x} returned"),
+            );
         } else if ended != status {
-            tell("0xC9/224 status differs", format_args!("{status:#x} returned, completed with {ended:#x}"));
+            tell(
+                "0xC9/224 status differs",
+                format_args!("{status:#x} returned, completed with {ended:#x}"),
+            );
         }
     }
 }
@@ -273,16 +323,32 @@ pub unsafe extern "win64" fn IofCallDriver(device: *mut DEVICE_OBJECT, irp: *mut
     let (major, minor) = ((*location).MajorFunction, (*location).MinorFunction);
     let irql = crate::ke::KeGetCurrentIrql();
     if (*irp).CancelRoutine.is_some() {
-        broken(device, "IofCallDriver", "0xC9/07 cancel routine left set", irp, format_args!("passed down"));
+        broken(
+            device,
+            "IofCallDriver",
+            "0xC9/07 cancel routine left set",
+            irp,
+            format_args!("passed down"),
+        );
     }
     let watch = watch.map(|shadow| {
         let at = usize::try_from((*irp).CurrentLocation).unwrap_or(0);
         if let Some(d) = shadow.done.get(at) {
             d.store(0, Ordering::Release);
         }
-        Watch { shadow, location: at, major, minor, irql }
+        Watch {
+            shadow,
+            location: at,
+            major,
+            minor,
+            irql,
+        }
     });
-    let routine = (*(*device).DriverObject).MajorFunction.get(usize::from(major)).copied().flatten();
+    let routine = (*(*device).DriverObject)
+        .MajorFunction
+        .get(usize::from(major))
+        .copied()
+        .flatten();
     let status = routine.unwrap_or(invalid_request)(device, irp);
     if let Some(w) = watch {
         w.check(device, irp, status);
@@ -310,10 +376,22 @@ pub unsafe extern "win64" fn IofCompleteRequest(irp: *mut IRP, _boost: i8) {
     let shadow = shadow(irp);
     let device = (*current(irp)).DeviceObject;
     if matches!((*irp).IoStatus.Status, STATUS_PENDING | -1) {
-        broken(device, call, "0xC9/06 completed PENDING", irp, format_args!("{:#x}", (*irp).IoStatus.Status));
+        broken(
+            device,
+            call,
+            "0xC9/06 completed PENDING",
+            irp,
+            format_args!("{:#x}", (*irp).IoStatus.Status),
+        );
     }
     if (*irp).CancelRoutine.take().is_some() {
-        broken(device, call, "0xC9/07 cancel routine left set", irp, format_args!("completed"));
+        broken(
+            device,
+            call,
+            "0xC9/07 cancel routine left set",
+            irp,
+            format_args!("completed"),
+        );
     }
     loop {
         let location = current(irp);
@@ -327,7 +405,10 @@ pub unsafe extern "win64" fn IofCompleteRequest(irp: *mut IRP, _boost: i8) {
         (*irp).PendingReturned = pending.into();
         if let Some(d) = shadow.as_ref().and_then(|s| s.done.get(at)) {
             let status = u64::from((*irp).IoStatus.Status as u32);
-            d.store(DONE | if pending { PENDING } else { 0 } | status, Ordering::Release);
+            d.store(
+                DONE | if pending { PENDING } else { 0 } | status,
+                Ordering::Release,
+            );
         }
         let above_exists = (*irp).CurrentLocation <= (*irp).StackCount;
         let wanted = if (*irp).Cancel != 0 && control & SL_INVOKE_ON_CANCEL != 0 {
@@ -341,12 +422,22 @@ pub unsafe extern "win64" fn IofCompleteRequest(irp: *mut IRP, _boost: i8) {
         clear(location);
         match routine.filter(|_| wanted) {
             Some(routine) => {
-                let above = if above_exists { (*current(irp)).DeviceObject } else { null_mut() };
+                let above = if above_exists {
+                    (*current(irp)).DeviceObject
+                } else {
+                    null_mut()
+                };
                 if routine(above, irp, context) == STATUS_MORE_PROCESSING_REQUIRED {
                     return;
                 }
                 if pending && above_exists && (*current(irp)).Control & SL_PENDING_RETURNED == 0 {
-                    broken(above, "completion routine", "0xC9/228 PendingReturned dropped", irp, format_args!(""));
+                    broken(
+                        above,
+                        "completion routine",
+                        "0xC9/228 PendingReturned dropped",
+                        irp,
+                        format_args!(""),
+                    );
                     mark_pending(irp);
                 }
             }
@@ -371,7 +462,9 @@ unsafe fn end(irp: *mut IRP, shadow: Option<Arc<Shadow>>) {
                 &s.allocated_by,
                 "IofCompleteRequest",
                 "IRP of a driver's own completed to its end",
-                format_args!("IRP {irp:p}: its completion routine has to free it and stop the completion"),
+                format_args!(
+                    "IRP {irp:p}: its completion routine has to free it and stop the completion"
+                ),
             );
             IoFreeIrp(irp);
         }
@@ -404,7 +497,8 @@ pub unsafe extern "win64" fn IoCancelIrp(irp: *mut IRP) -> u8 {
     (*irp).Cancel = 1;
     // Drivers exchange this field atomically (IoSetCancelRoutine), so this does too.
     let field = (&raw mut (*irp).CancelRoutine).cast::<usize>();
-    let routine: Option<DRIVER_CANCEL> = core::mem::transmute(AtomicUsize::from_ptr(field).swap(0, Ordering::AcqRel));
+    let routine: Option<DRIVER_CANCEL> =
+        core::mem::transmute(AtomicUsize::from_ptr(field).swap(0, Ordering::AcqRel));
     match routine {
         Some(routine) => {
             (*irp).CancelIrql = irql;
@@ -433,8 +527,9 @@ pub unsafe extern "win64" fn IoSetCompletionRoutineEx(
 ) -> NTSTATUS {
     set_completion(irp, routine, context);
     let flag = |on: u8, bit: u8| if on != 0 { bit } else { 0 };
-    (*next(irp)).Control =
-        flag(success, SL_INVOKE_ON_SUCCESS) | flag(error, SL_INVOKE_ON_ERROR) | flag(cancel, SL_INVOKE_ON_CANCEL);
+    (*next(irp)).Control = flag(success, SL_INVOKE_ON_SUCCESS)
+        | flag(error, SL_INVOKE_ON_ERROR)
+        | flag(cancel, SL_INVOKE_ON_CANCEL);
     STATUS_SUCCESS
 }
 

@@ -15,9 +15,11 @@ pub use build::{
     IoForwardIrpSynchronously, IoSynchronousCallDriver,
 };
 pub use device::{
-    IoAttachDeviceToDeviceStack, IoCreateDevice, IoDeleteDevice, IoDetachDevice, IoGetAttachedDevice,
-    IoGetAttachedDeviceReference, IoGetLowerDeviceObject,
+    IoAttachDeviceToDeviceStack, IoCreateDevice, IoDeleteDevice, IoDetachDevice,
+    IoGetAttachedDevice, IoGetAttachedDeviceReference, IoGetLowerDeviceObject,
 };
 pub use interrupt::{IoConnectInterruptEx, IoDisconnectInterruptEx};
-pub use irp::{IoAllocateIrp, IoCancelIrp, IoFreeIrp, IoReuseIrp, IofCallDriver, IofCompleteRequest};
+pub use irp::{
+    IoAllocateIrp, IoCancelIrp, IoFreeIrp, IoReuseIrp, IofCallDriver, IofCompleteRequest,
+};
 pub use work::{IO_WORKITEM, IoAllocateWorkItem, IoFreeWorkItem, IoQueueWorkItem};

@@ -31,13 +31,17 @@ pub fn add(name: &str, object: *mut c_void) -> bool {
 
 /// Takes an object's name away.
 pub fn remove(object: *mut c_void) {
-    NAMES.lock().retain(|_, e| !matches!(e, Entry::Object(o) if *o == object as usize));
+    NAMES
+        .lock()
+        .retain(|_, e| !matches!(e, Entry::Object(o) if *o == object as usize));
 }
 
 /// The name of an object, or an empty string.
 pub fn name_of(object: *mut c_void) -> String {
     let names = NAMES.lock();
-    let found = names.iter().find(|(_, e)| matches!(e, Entry::Object(o) if *o == object as usize));
+    let found = names
+        .iter()
+        .find(|(_, e)| matches!(e, Entry::Object(o) if *o == object as usize));
     found.map_or_else(String::new, |(n, _)| n.clone())
 }
 
@@ -55,14 +59,21 @@ pub fn find(name: &str) -> Option<*mut c_void> {
 }
 
 unsafe fn text(s: *const UNICODE_STRING) -> String {
-    if s.is_null() { String::new() } else { String::from_utf16_lossy((*s).units()) }
+    if s.is_null() {
+        String::new()
+    } else {
+        String::from_utf16_lossy((*s).units())
+    }
 }
 
 /// IoCreateSymbolicLink: PASSIVE_LEVEL.
 ///
 /// # Safety
 /// As its page says.
-pub unsafe extern "win64" fn IoCreateSymbolicLink(link: *const UNICODE_STRING, target: *const UNICODE_STRING) -> NTSTATUS {
+pub unsafe extern "win64" fn IoCreateSymbolicLink(
+    link: *const UNICODE_STRING,
+    target: *const UNICODE_STRING,
+) -> NTSTATUS {
     let mut names = NAMES.lock();
     let key = fold(&text(link));
     if names.contains_key(&key) {
@@ -120,7 +131,10 @@ unsafe fn forget(object: *mut c_void) {
 ///
 /// # Safety
 /// As its page says.
-pub unsafe extern "win64" fn IoCreateNotificationEvent(name: *const UNICODE_STRING, handle: *mut HANDLE) -> *mut KEVENT {
+pub unsafe extern "win64" fn IoCreateNotificationEvent(
+    name: *const UNICODE_STRING,
+    handle: *mut HANDLE,
+) -> *mut KEVENT {
     event(name, handle, 0)
 }
 
@@ -128,7 +142,10 @@ pub unsafe extern "win64" fn IoCreateNotificationEvent(name: *const UNICODE_STRI
 ///
 /// # Safety
 /// As its page says.
-pub unsafe extern "win64" fn IoCreateSynchronizationEvent(name: *const UNICODE_STRING, handle: *mut HANDLE) -> *mut KEVENT {
+pub unsafe extern "win64" fn IoCreateSynchronizationEvent(
+    name: *const UNICODE_STRING,
+    handle: *mut HANDLE,
+) -> *mut KEVENT {
     event(name, handle, 1)
 }
 
@@ -153,7 +170,11 @@ pub fn enable_interface(link: &str, enable: bool) -> NTSTATUS {
     match INTERFACES.lock().get_mut(&fold(link)) {
         None => STATUS_OBJECT_NAME_NOT_FOUND,
         Some((_, on)) if *on == enable => {
-            if enable { STATUS_OBJECT_NAME_EXISTS } else { STATUS_OBJECT_NAME_NOT_FOUND }
+            if enable {
+                STATUS_OBJECT_NAME_EXISTS
+            } else {
+                STATUS_OBJECT_NAME_NOT_FOUND
+            }
         }
         Some((_, on)) => {
             *on = enable;

@@ -59,7 +59,10 @@ pub unsafe extern "win64" fn IoAcquireRemoveLockEx(
     }
     match HELD.lock().get_mut(&(lock as usize)) {
         Some(tags) => tags.push(tag as usize),
-        None => violation("remove lock", format_args!("{lock:p} was never initialised")),
+        None => violation(
+            "remove lock",
+            format_args!("{lock:p} was never initialised"),
+        ),
     }
     STATUS_SUCCESS
 }
@@ -76,7 +79,10 @@ unsafe fn drop_tag(lock: *mut IO_REMOVE_LOCK, tag: *mut c_void) {
         None => false,
     };
     if !known {
-        violation("0xC4/D6 remove lock released with a tag that is not held", format_args!("{lock:p} tag {tag:p}"));
+        violation(
+            "0xC4/D6 remove lock released with a tag that is not held",
+            format_args!("{lock:p} tag {tag:p}"),
+        );
     }
 }
 
@@ -84,7 +90,11 @@ unsafe fn drop_tag(lock: *mut IO_REMOVE_LOCK, tag: *mut c_void) {
 ///
 /// # Safety
 /// As its page says.
-pub unsafe extern "win64" fn IoReleaseRemoveLockEx(lock: *mut IO_REMOVE_LOCK, tag: *mut c_void, _size: u32) {
+pub unsafe extern "win64" fn IoReleaseRemoveLockEx(
+    lock: *mut IO_REMOVE_LOCK,
+    tag: *mut c_void,
+    _size: u32,
+) {
     drop_tag(lock, tag);
     if io_count(lock).fetch_sub(1, Ordering::AcqRel) == 1 {
         KeSetEvent(&raw mut (*lock).RemoveEvent, 0, 0);
@@ -95,7 +105,11 @@ pub unsafe extern "win64" fn IoReleaseRemoveLockEx(lock: *mut IO_REMOVE_LOCK, ta
 ///
 /// # Safety
 /// As its page says.
-pub unsafe extern "win64" fn IoReleaseRemoveLockAndWaitEx(lock: *mut IO_REMOVE_LOCK, tag: *mut c_void, _size: u32) {
+pub unsafe extern "win64" fn IoReleaseRemoveLockAndWaitEx(
+    lock: *mut IO_REMOVE_LOCK,
+    tag: *mut c_void,
+    _size: u32,
+) {
     (*lock).Removed = 1;
     drop_tag(lock, tag);
     // One for the caller's own hold, one for what the lock began with.

@@ -100,7 +100,12 @@ pub unsafe extern "win64" fn IoSizeofWorkItem() -> u32 {
 /// # Safety
 /// As its page says.
 pub unsafe extern "win64" fn IoInitializeWorkItem(object: *mut c_void, item: *mut IO_WORKITEM) {
-    item.write(IO_WORKITEM { object, queued: AtomicBool::new(false), allocated: false, reserved: [0; 6] });
+    item.write(IO_WORKITEM {
+        object,
+        queued: AtomicBool::new(false),
+        allocated: false,
+        reserved: [0; 6],
+    });
 }
 
 /// IoUninitializeWorkItem.
@@ -132,11 +137,17 @@ pub unsafe extern "win64" fn IoAllocateWorkItem(device: *mut DEVICE_OBJECT) -> *
 /// As its page says.
 pub unsafe extern "win64" fn IoFreeWorkItem(item: *mut IO_WORKITEM) {
     if (*item).queued.load(Ordering::Acquire) {
-        violation("work item in use", format_args!("{item:p} was freed while queued"));
+        violation(
+            "work item in use",
+            format_args!("{item:p} was freed while queued"),
+        );
         return;
     }
     if !(*item).allocated {
-        violation("work item", format_args!("{item:p} does not come from IoAllocateWorkItem"));
+        violation(
+            "work item",
+            format_args!("{item:p} does not come from IoAllocateWorkItem"),
+        );
         return;
     }
     drop(Box::from_raw(item));
@@ -157,7 +168,13 @@ unsafe fn submit(item: *mut IO_WORKITEM, routine: usize, context: *mut c_void, e
     }
     let object = (*item).object;
     ob::ObfReferenceObject(object);
-    let call = Call { object: object as usize, item: item as usize, routine, context: context as usize, extended };
+    let call = Call {
+        object: object as usize,
+        item: item as usize,
+        routine,
+        context: context as usize,
+        extended,
+    };
     queue(move || run(&call));
 }
 
@@ -172,9 +189,15 @@ fn run(call: &Call) {
         } else {
             core::mem::transmute::<usize, Routine>(call.routine)(object, context);
         }
-        if crate::ke::KeGetCurrentIrql() != 0 && ob::kind_of(object) == Some(ob::ObjectKind::Device) {
+        if crate::ke::KeGetCurrentIrql() != 0 && ob::kind_of(object) == Some(ob::ObjectKind::Device)
+        {
             let name = crate::ldr::driver_name((*object.cast::<DEVICE_OBJECT>()).DriverObject);
-            violation_by(&name, "work item", "irql", format_args!("returned above PASSIVE_LEVEL"));
+            violation_by(
+                &name,
+                "work item",
+                "irql",
+                format_args!("returned above PASSIVE_LEVEL"),
+            );
             crate::ke::KeLowerIrql(0);
         }
         ob::ObfDereferenceObject(object);
@@ -185,7 +208,12 @@ fn run(call: &Call) {
 ///
 /// # Safety
 /// As its page says.
-pub unsafe extern "win64" fn IoQueueWorkItem(item: *mut IO_WORKITEM, routine: Routine, _queue: u32, context: *mut c_void) {
+pub unsafe extern "win64" fn IoQueueWorkItem(
+    item: *mut IO_WORKITEM,
+    routine: Routine,
+    _queue: u32,
+    context: *mut c_void,
+) {
     submit(item, routine as usize, context, false);
 }
 

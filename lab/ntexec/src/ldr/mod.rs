@@ -62,7 +62,12 @@ struct State {
     next: u32,
 }
 
-static STATE: Lock<State> = Lock::new(State { bundle: None, images: Vec::new(), drivers: Vec::new(), next: 1 });
+static STATE: Lock<State> = Lock::new(State {
+    bundle: None,
+    images: Vec::new(),
+    drivers: Vec::new(),
+    next: 1,
+});
 
 /// A driver's entry that is part of the executive.
 pub type Builtin = unsafe extern "win64" fn(*mut DRIVER_OBJECT, *mut UNICODE_STRING) -> NTSTATUS;
@@ -78,7 +83,11 @@ fn log(text: &str) {
 
 fn file(name: &str) -> Option<&'static File> {
     let bundle = STATE.lock().bundle?;
-    bundle.packages.iter().flat_map(|p| &p.images).find(|i| i.name.eq_ignore_ascii_case(name))
+    bundle
+        .packages
+        .iter()
+        .flat_map(|p| &p.images)
+        .find(|i| i.name.eq_ignore_ascii_case(name))
 }
 
 /// A counted string that lives for ever.
@@ -99,13 +108,23 @@ enum Bound {
 
 fn bind(driver: &'static str, import: &Import, others: &BTreeMap<String, u32>) -> Option<Bound> {
     let record = |target: usize, name: &'static str, facts| {
-        Bound::Function(CallRecord { target, driver, name, facts, count: AtomicU64::new(0) })
+        Bound::Function(CallRecord {
+            target,
+            driver,
+            name,
+            facts,
+            count: AtomicU64::new(0),
+        })
     };
     if let Some(module) = builtin_module(&import.module) {
         let export = tables::find(Some(module), &import.name)?;
         return Some(match export.kind {
             Kind::Data => Bound::Data(export.addr as usize),
-            Kind::Function => record(export.addr as usize, export.name, lab_facts::function(export.name)),
+            Kind::Function => record(
+                export.addr as usize,
+                export.name,
+                lab_facts::function(export.name),
+            ),
         });
     }
     let id = others.get(&import.module.to_ascii_lowercase())?;
@@ -114,11 +133,17 @@ fn bind(driver: &'static str, import: &Import, others: &BTreeMap<String, u32>) -
     let (at, code) = *image.exports.get(&import.name)?;
     let address = image.base + at as usize;
     drop(state);
-    if code { Some(record(address, import.name.clone().leak(), None)) } else { Some(Bound::Data(address)) }
+    if code {
+        Some(record(address, import.name.clone().leak(), None))
+    } else {
+        Some(Bound::Data(address))
+    }
 }
 
 fn builtin_module(name: &str) -> Option<Module> {
-    [Module::Ntoskrnl, Module::Hal, Module::Storport].into_iter().find(|m| m.file_name().eq_ignore_ascii_case(name))
+    [Module::Ntoskrnl, Module::Hal, Module::Storport]
+        .into_iter()
+        .find(|m| m.file_name().eq_ignore_ascii_case(name))
 }
 
 /// Loads the export drivers that an image imports from.
@@ -134,7 +159,10 @@ unsafe fn load_imports(name: &str, imports: &[Import]) -> Result<BTreeMap<String
                 others.insert(key, id);
             }
             Err(status) => {
-                log(&format!("{name}: {} could not be loaded: {status:#x}", import.module));
+                log(&format!(
+                    "{name}: {} could not be loaded: {status:#x}",
+                    import.module
+                ));
                 for id in others.into_values() {
                     release_import(id);
                 }
@@ -160,7 +188,10 @@ unsafe fn map(file: &'static File) -> Result<(u32, usize), NTSTATUS> {
     let result = map_with(file, &pe, &imports, &others, &protections);
     match result {
         Ok((base, thunks)) => {
-            let exports = exports.into_iter().map(|(n, at)| (n, (at, pe.is_code(at)))).collect();
+            let exports = exports
+                .into_iter()
+                .map(|(n, at)| (n, (at, pe.is_code(at))))
+                .collect();
             let mut state = STATE.lock();
             let id = state.next;
             state.next += 1;
@@ -220,7 +251,10 @@ unsafe fn map_with(
         crate::mm::image::free(base);
         return Err(STATUS_INVALID_IMAGE_FORMAT);
     }
-    let functions = bound.iter().filter(|(_, b)| matches!(b, Bound::Function(_))).count();
+    let functions = bound
+        .iter()
+        .filter(|(_, b)| matches!(b, Bound::Function(_)))
+        .count();
     let thunks = match functions {
         0 => None,
         n => {
@@ -264,19 +298,38 @@ unsafe fn announce(file: &File, pe: &Pe<'_>, id: u32, base: usize, thunks: Optio
     if let Some(range) = thunks {
         register(&file.name, id, range, (0, 0));
     }
-    emit(&Record::ImageLoaded { name: file.name.clone(), base: base as u64, size: size as u64, version: pe.version() });
+    emit(&Record::ImageLoaded {
+        name: file.name.clone(),
+        base: base as u64,
+        size: size as u64,
+        version: pe.version(),
+    });
     notify::loaded(&file.name, base, size);
 }
 
 fn protect(at: usize, len: usize, protection: Protection) {
     if let Err(e) = crate::mm::image::protect(at, len, protection) {
-        log(&format!("image memory at {at:#x} could not be protected: {e:?}"));
+        log(&format!(
+            "image memory at {at:#x} could not be protected: {e:?}"
+        ));
     }
 }
 
-fn register(name: &str, driver: u32, (base, size): (usize, usize), (pdata_rva, pdata_len): (u32, u32)) {
+fn register(
+    name: &str,
+    driver: u32,
+    (base, size): (usize, usize),
+    (pdata_rva, pdata_len): (u32, u32),
+) {
     let name = ModuleInfo::name_field(name);
-    if !modules::register(ModuleInfo { base, size, name, pdata_rva, pdata_len, driver }) {
+    if !modules::register(ModuleInfo {
+        base,
+        size,
+        name,
+        pdata_rva,
+        pdata_len,
+        driver,
+    }) {
         log("more images than the module table holds: stacks will lack names");
     }
 }
@@ -285,10 +338,14 @@ fn register(name: &str, driver: u32, (base, size): (usize, usize), (pdata_rva, p
 unsafe fn unmap(id: u32) {
     let image = {
         let mut state = STATE.lock();
-        let Some(at) = state.images.iter().position(|i| i.id == id) else { return };
+        let Some(at) = state.images.iter().position(|i| i.id == id) else {
+            return;
+        };
         state.images.remove(at)
     };
-    emit(&Record::ImageUnloaded { name: image.name.clone() });
+    emit(&Record::ImageUnloaded {
+        name: image.name.clone(),
+    });
     report_leaks(&image);
     for at in core::iter::once(image.base).chain(image.thunks) {
         modules::unregister(at);
@@ -303,12 +360,25 @@ fn report_leaks(image: &Image) {
     let pool = crate::ex::pool::leaks(image.id);
     if !pool.is_empty() {
         let bytes: u64 = pool.iter().map(|p| p.bytes).sum();
-        violation_by(&image.name, "DriverUnload", "pool leak", format_args!("{bytes} bytes were not freed"));
-        emit(&Record::Leaks { driver: image.name.clone(), pool });
+        violation_by(
+            &image.name,
+            "DriverUnload",
+            "pool leak",
+            format_args!("{bytes} bytes were not freed"),
+        );
+        emit(&Record::Leaks {
+            driver: image.name.clone(),
+            pool,
+        });
     }
     let irps = crate::io::irp::unfreed(&image.name);
     if irps != 0 {
-        violation_by(&image.name, "DriverUnload", "IRPs not freed", format_args!("{irps}"));
+        violation_by(
+            &image.name,
+            "DriverUnload",
+            "IRPs not freed",
+            format_args!("{irps}"),
+        );
     }
 }
 
@@ -316,7 +386,11 @@ fn report_leaks(image: &Image) {
 unsafe fn load_export_driver(module: &str) -> Result<u32, NTSTATUS> {
     {
         let mut state = STATE.lock();
-        if let Some(i) = state.images.iter_mut().find(|i| i.name.eq_ignore_ascii_case(module)) {
+        if let Some(i) = state
+            .images
+            .iter_mut()
+            .find(|i| i.name.eq_ignore_ascii_case(module))
+        {
             i.importers += 1;
             return Ok(i.id);
         }
@@ -325,14 +399,22 @@ unsafe fn load_export_driver(module: &str) -> Result<u32, NTSTATUS> {
     let (id, _) = map(file)?;
     let initialize = {
         let mut state = STATE.lock();
-        let image = state.images.iter_mut().find(|i| i.id == id).ok_or(STATUS_DLL_NOT_FOUND)?;
+        let image = state
+            .images
+            .iter_mut()
+            .find(|i| i.id == id)
+            .ok_or(STATUS_DLL_NOT_FOUND)?;
         image.importers = 1;
-        image.exports.get("DllInitialize").map(|(at, _)| image.base + *at as usize)
+        image
+            .exports
+            .get("DllInitialize")
+            .map(|(at, _)| image.base + *at as usize)
     };
     if let Some(routine) = initialize {
         let service = module.rsplit_once('.').map_or(module, |(stem, _)| stem);
         let mut path = lasting(&crate::cm::service_key(service));
-        let routine: unsafe extern "win64" fn(*mut UNICODE_STRING) -> NTSTATUS = core::mem::transmute(routine);
+        let routine: unsafe extern "win64" fn(*mut UNICODE_STRING) -> NTSTATUS =
+            core::mem::transmute(routine);
         let status = routine(&mut path);
         if !nt_success(status) {
             log(&format!("{module}: DllInitialize failed with {status:#x}"));
@@ -347,12 +429,17 @@ unsafe fn load_export_driver(module: &str) -> Result<u32, NTSTATUS> {
 unsafe fn release_import(id: u32) {
     let unload = {
         let mut state = STATE.lock();
-        let Some(image) = state.images.iter_mut().find(|i| i.id == id) else { return };
+        let Some(image) = state.images.iter_mut().find(|i| i.id == id) else {
+            return;
+        };
         image.importers = image.importers.saturating_sub(1);
         if image.importers > 0 {
             return;
         }
-        image.exports.get("DllUnload").map(|(at, _)| image.base + *at as usize)
+        image
+            .exports
+            .get("DllUnload")
+            .map(|(at, _)| image.base + *at as usize)
     };
     if let Some(routine) = unload {
         let routine: unsafe extern "win64" fn() -> NTSTATUS = core::mem::transmute(routine);
@@ -364,7 +451,11 @@ unsafe fn release_import(id: u32) {
     unmap(id);
 }
 
-unsafe fn new_driver_object(service: &str, entry: Builtin, image: Option<(usize, usize)>) -> *mut DRIVER_OBJECT {
+unsafe fn new_driver_object(
+    service: &str,
+    entry: Builtin,
+    image: Option<(usize, usize)>,
+) -> *mut DRIVER_OBJECT {
     let size = size_of::<DRIVER_OBJECT>() + size_of::<DRIVER_EXTENSION>();
     let driver = ob::create(ObjectKind::Driver, size, ob::nothing).cast::<DRIVER_OBJECT>();
     if driver.is_null() {
@@ -381,7 +472,9 @@ unsafe fn new_driver_object(service: &str, entry: Builtin, image: Option<(usize,
     }
     d.DriverExtension = extension;
     d.DriverName = lasting(&format!("\\Driver\\{service}"));
-    d.HardwareDatabase = Box::leak(Box::new(lasting(r"\REGISTRY\MACHINE\HARDWARE\DESCRIPTION\SYSTEM")));
+    d.HardwareDatabase = Box::leak(Box::new(lasting(
+        r"\REGISTRY\MACHINE\HARDWARE\DESCRIPTION\SYSTEM",
+    )));
     d.DriverInit = Some(entry);
     d.MajorFunction = [Some(crate::io::irp::invalid_request as DRIVER_DISPATCH); 28];
     (*extension).DriverObject = driver;
@@ -392,14 +485,19 @@ unsafe fn new_driver_object(service: &str, entry: Builtin, image: Option<(usize,
 /// The driver object of a service's driver, if it is loaded.
 pub fn find_driver(service: &str) -> Option<*mut DRIVER_OBJECT> {
     let state = STATE.lock();
-    let found = state.drivers.iter().find(|d| d.service.eq_ignore_ascii_case(service))?;
+    let found = state
+        .drivers
+        .iter()
+        .find(|d| d.service.eq_ignore_ascii_case(service))?;
     Some(found.object as *mut DRIVER_OBJECT)
 }
 
 /// The file name of a driver's image, or its service's name if it is part of the executive.
 pub fn driver_name(object: *mut DRIVER_OBJECT) -> String {
     let state = STATE.lock();
-    let Some(d) = state.drivers.iter().find(|d| d.object == object as usize) else { return String::new() };
+    let Some(d) = state.drivers.iter().find(|d| d.object == object as usize) else {
+        return String::new();
+    };
     let image = state.images.iter().find(|i| Some(i.id) == d.image);
     image.map_or_else(|| d.service.clone(), |i| i.name.clone())
 }
@@ -407,22 +505,42 @@ pub fn driver_name(object: *mut DRIVER_OBJECT) -> String {
 /// The service of a driver.
 pub fn service_of(object: *mut DRIVER_OBJECT) -> String {
     let state = STATE.lock();
-    state.drivers.iter().find(|d| d.object == object as usize).map_or_else(String::new, |d| d.service.clone())
+    state
+        .drivers
+        .iter()
+        .find(|d| d.object == object as usize)
+        .map_or_else(String::new, |d| d.service.clone())
 }
 
 /// The image that a driver or an address belongs to by its number: its file name.
 pub fn image_name(id: u32) -> String {
-    STATE.lock().images.iter().find(|i| i.id == id).map_or_else(String::new, |i| i.name.clone())
+    STATE
+        .lock()
+        .images
+        .iter()
+        .find(|i| i.id == id)
+        .map_or_else(String::new, |i| i.name.clone())
 }
 
 /// Name, base and size of every mapped image, in load order.
 pub fn images() -> Vec<(String, usize, usize)> {
-    STATE.lock().images.iter().map(|i| (i.name.clone(), i.base, i.size)).collect()
+    STATE
+        .lock()
+        .images
+        .iter()
+        .map(|i| (i.name.clone(), i.base, i.size))
+        .collect()
 }
 
 /// The services whose drivers are loaded, newest first.
 pub fn loaded_services() -> Vec<String> {
-    STATE.lock().drivers.iter().rev().map(|d| d.service.clone()).collect()
+    STATE
+        .lock()
+        .drivers
+        .iter()
+        .rev()
+        .map(|d| d.service.clone())
+        .collect()
 }
 
 /// Loads a service's driver and calls its entry point. PASSIVE_LEVEL.
@@ -437,7 +555,8 @@ pub unsafe fn load_driver(service: &str) -> Result<*mut DRIVER_OBJECT, NTSTATUS>
         return Ok(driver);
     }
     let key = crate::cm::service_key(service);
-    let path = crate::cm::read(|h| h.string(&key, "ImagePath")).ok_or(STATUS_OBJECT_NAME_NOT_FOUND)?;
+    let path =
+        crate::cm::read(|h| h.string(&key, "ImagePath")).ok_or(STATUS_OBJECT_NAME_NOT_FOUND)?;
     let binary = path.rsplit(['\\', '/']).next().unwrap_or(&path).to_string();
     let Some(file) = file(&binary) else {
         log(&format!("{service}: no package brings {binary}"));
@@ -446,7 +565,11 @@ pub unsafe fn load_driver(service: &str) -> Result<*mut DRIVER_OBJECT, NTSTATUS>
     let (id, entry) = map(file)?;
     let (base, size) = {
         let state = STATE.lock();
-        state.images.iter().find(|i| i.id == id).map_or((0, 0), |i| (i.base, i.size))
+        state
+            .images
+            .iter()
+            .find(|i| i.id == id)
+            .map_or((0, 0), |i| (i.base, i.size))
     };
     let entry: Builtin = core::mem::transmute(entry);
     let result = start(service, entry, Some(id), Some((base, size)));
@@ -480,18 +603,32 @@ unsafe fn start(
     if driver.is_null() {
         return Err(STATUS_INSUFFICIENT_RESOURCES);
     }
-    STATE.lock().drivers.push(Driver { service: service.into(), image, object: driver as usize });
+    STATE.lock().drivers.push(Driver {
+        service: service.into(),
+        image,
+        object: driver as usize,
+    });
     let mut path = lasting(&crate::cm::service_key(service));
     let status = entry(driver, &mut path);
     let irql = crate::ke::KeGetCurrentIrql();
     if irql != 0 {
-        violation_by(&driver_name(driver), "DriverEntry", "irql", format_args!("returned at IRQL {irql}"));
+        violation_by(
+            &driver_name(driver),
+            "DriverEntry",
+            "irql",
+            format_args!("returned at IRQL {irql}"),
+        );
         crate::ke::KeLowerIrql(0);
     }
     if !nt_success(status) {
         log(&format!("{service}: DriverEntry failed with {status:#x}"));
         if !(*driver).DeviceObject.is_null() {
-            violation_by(&driver_name(driver), "DriverEntry", "device left", format_args!("failed with a device object"));
+            violation_by(
+                &driver_name(driver),
+                "DriverEntry",
+                "device left",
+                format_args!("failed with a device object"),
+            );
         }
         forget(driver);
         return Err(status);
@@ -512,28 +649,49 @@ unsafe fn forget(driver: *mut DRIVER_OBJECT) {
 /// # Safety
 /// One call at a time, and no device of the driver in use.
 pub unsafe fn unload_driver(service: &str) -> bool {
-    let Some(driver) = find_driver(service) else { return false };
+    let Some(driver) = find_driver(service) else {
+        return false;
+    };
     let name = driver_name(driver);
     if !(*driver).DeviceObject.is_null() {
         log(&format!("{name} still has device objects and stays"));
         return false;
     }
     let Some(unload) = (*driver).DriverUnload else {
-        violation_by(&name, "DriverUnload", "unload", format_args!("the driver has no Unload routine"));
+        violation_by(
+            &name,
+            "DriverUnload",
+            "unload",
+            format_args!("the driver has no Unload routine"),
+        );
         return false;
     };
     unload(driver);
     let irql = crate::ke::KeGetCurrentIrql();
     if irql != 0 {
-        violation_by(&name, "DriverUnload", "irql", format_args!("returned at IRQL {irql}"));
+        violation_by(
+            &name,
+            "DriverUnload",
+            "irql",
+            format_args!("returned at IRQL {irql}"),
+        );
         crate::ke::KeLowerIrql(0);
     }
     if !(*driver).DeviceObject.is_null() {
-        violation_by(&name, "DriverUnload", "device left", format_args!("returned with a device object"));
+        violation_by(
+            &name,
+            "DriverUnload",
+            "device left",
+            format_args!("returned with a device object"),
+        );
     }
     let image = {
         let state = STATE.lock();
-        state.drivers.iter().find(|d| d.object == driver as usize).and_then(|d| d.image)
+        state
+            .drivers
+            .iter()
+            .find(|d| d.object == driver as usize)
+            .and_then(|d| d.image)
     };
     crate::io::device::drop_extensions(driver);
     forget(driver);
@@ -542,4 +700,3 @@ pub unsafe fn unload_driver(service: &str) -> bool {
     }
     true
 }
-

@@ -53,7 +53,10 @@ pub unsafe extern "win64" fn PsRemoveLoadImageNotifyRoutine(routine: LoadNotify)
 ///
 /// # Safety
 /// None needed.
-pub unsafe extern "win64" fn PsSetCreateProcessNotifyRoutine(routine: usize, remove: u8) -> NTSTATUS {
+pub unsafe extern "win64" fn PsSetCreateProcessNotifyRoutine(
+    routine: usize,
+    remove: u8,
+) -> NTSTATUS {
     let mut list = PROCESS.lock();
     match (list.iter().position(|r| *r == routine), remove != 0) {
         (None, false) => list.push(routine),
@@ -71,11 +74,24 @@ pub unsafe extern "win64" fn PsSetCreateProcessNotifyRoutine(routine: usize, rem
 /// PASSIVE_LEVEL; the image is mapped.
 pub unsafe fn loaded(name: &str, base: usize, size: usize) {
     let routines = LOAD.lock().clone();
-    let mut path: Vec<u16> = "\\SystemRoot\\System32\\drivers\\".encode_utf16().chain(name.encode_utf16()).collect();
+    let mut path: Vec<u16> = "\\SystemRoot\\System32\\drivers\\"
+        .encode_utf16()
+        .chain(name.encode_utf16())
+        .collect();
     let bytes = (path.len() * 2) as u16;
-    let mut string = UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: path.as_mut_ptr() };
+    let mut string = UNICODE_STRING {
+        Length: bytes,
+        MaximumLength: bytes,
+        Buffer: path.as_mut_ptr(),
+    };
     // SystemModeImage and IMAGE_ADDRESSING_MODE_32BIT.
-    let mut info = IMAGE_INFO { properties: 0x103, base: base as *mut c_void, selector: 0, size, section: 0 };
+    let mut info = IMAGE_INFO {
+        properties: 0x103,
+        base: base as *mut c_void,
+        selector: 0,
+        size,
+        section: 0,
+    };
     for routine in routines {
         routine(&mut string, core::ptr::null_mut(), &mut info);
     }
@@ -101,7 +117,12 @@ const _: () = assert!(size_of::<ModuleInformation>() == 296);
 ///
 /// # Safety
 /// `to` is writable for `size` bytes.
-pub unsafe extern "win64" fn ZwQuerySystemInformation(class: u32, to: *mut u8, size: u32, needed: *mut u32) -> NTSTATUS {
+pub unsafe extern "win64" fn ZwQuerySystemInformation(
+    class: u32,
+    to: *mut u8,
+    size: u32,
+    needed: *mut u32,
+) -> NTSTATUS {
     if class != 11 {
         return STATUS_INVALID_INFO_CLASS;
     }
@@ -118,7 +139,10 @@ pub unsafe extern "win64" fn ZwQuerySystemInformation(class: u32, to: *mut u8, s
     for (n, (name, base, len)) in images.iter().enumerate() {
         let directory = b"\\SystemRoot\\System32\\drivers\\";
         let mut path = [0u8; 256];
-        for (to, from) in path[..255].iter_mut().zip(directory.iter().copied().chain(name.bytes())) {
+        for (to, from) in path[..255]
+            .iter_mut()
+            .zip(directory.iter().copied().chain(name.bytes()))
+        {
             *to = from;
         }
         list.add(n).write_unaligned(ModuleInformation {

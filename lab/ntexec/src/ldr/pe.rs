@@ -8,7 +8,9 @@ use alloc::vec::Vec;
 
 use object::LittleEndian as LE;
 use object::pe;
-use object::read::pe::{ImageNtHeaders, ImageOptionalHeader, Import as PeImport, PeFile64, ResourceDirectoryEntryData};
+use object::read::pe::{
+    ImageNtHeaders, ImageOptionalHeader, Import as PeImport, PeFile64, ResourceDirectoryEntryData,
+};
 
 use crate::machine::{PAGE_SIZE, Protection};
 
@@ -84,7 +86,10 @@ impl<'a> Pe<'a> {
 
     /// Bytes that the image takes, rounded up to pages.
     pub fn size(&self) -> u32 {
-        self.optional().size_of_image().checked_next_multiple_of(PAGE_SIZE as u32).unwrap_or(u32::MAX)
+        self.optional()
+            .size_of_image()
+            .checked_next_multiple_of(PAGE_SIZE as u32)
+            .unwrap_or(u32::MAX)
     }
 
     fn headers(&self) -> u32 {
@@ -116,7 +121,10 @@ impl<'a> Pe<'a> {
         for section in self.file.section_table().iter() {
             let from = section.pe_data(self.data)?;
             let start = section.virtual_address.get(LE) as usize;
-            let Some(to) = start.checked_add(from.len()).and_then(|end| image.get_mut(start..end)) else {
+            let Some(to) = start
+                .checked_add(from.len())
+                .and_then(|end| image.get_mut(start..end))
+            else {
                 return malformed("a section lies outside of the image");
             };
             to.copy_from_slice(from);
@@ -130,8 +138,13 @@ impl<'a> Pe<'a> {
     /// If a relocation lies outside of the image or is of a kind that x64 images do not have.
     pub fn relocate(&self, image: &mut [u8], base: u64) -> Result<(), PeError> {
         let delta = base.wrapping_sub(self.optional().image_base());
-        let blocks = self.file.data_directories().relocation_blocks(self.data, &self.file.section_table())?;
-        let Some(mut blocks) = blocks else { return Ok(()) };
+        let blocks = self
+            .file
+            .data_directories()
+            .relocation_blocks(self.data, &self.file.section_table())?;
+        let Some(mut blocks) = blocks else {
+            return Ok(());
+        };
         while let Some(block) = blocks.next()? {
             for r in block {
                 match r.typ {
@@ -150,7 +163,9 @@ impl<'a> Pe<'a> {
     /// If the table is broken, or imports by number, which no kernel image exports by.
     pub fn imports(&self) -> Result<Vec<Import>, PeError> {
         let mut out = Vec::new();
-        let Some(table) = self.file.import_table()? else { return Ok(out) };
+        let Some(table) = self.file.import_table()? else {
+            return Ok(out);
+        };
         let mut descriptors = table.descriptors()?;
         while let Some(d) = descriptors.next()? {
             let module = String::from_utf8_lossy(table.name(d.name.get(LE))?).into_owned();
@@ -165,9 +180,15 @@ impl<'a> Pe<'a> {
                 match table.import::<pe::ImageNtHeaders64>(thunk)? {
                     PeImport::Name(_, name) => {
                         let name = String::from_utf8_lossy(name).into_owned();
-                        out.push(Import { module: module.clone(), name, slot });
+                        out.push(Import {
+                            module: module.clone(),
+                            name,
+                            slot,
+                        });
                     }
-                    PeImport::Ordinal(n) => return malformed(&format!("import of {module} by number {n}")),
+                    PeImport::Ordinal(n) => {
+                        return malformed(&format!("import of {module} by number {n}"));
+                    }
                 }
                 slot = slot.wrapping_add(8);
             }
@@ -181,7 +202,9 @@ impl<'a> Pe<'a> {
     /// If the table is broken.
     pub fn exports(&self) -> Result<BTreeMap<String, u32>, PeError> {
         let mut out = BTreeMap::new();
-        let Some(table) = self.file.export_table()? else { return Ok(out) };
+        let Some(table) = self.file.export_table()? else {
+            return Ok(out);
+        };
         for (pointer, ordinal) in table.name_iter() {
             let name = String::from_utf8_lossy(table.name_from_pointer(pointer)?).into_owned();
             let address = table.address_by_index(ordinal.into())?;
@@ -211,7 +234,10 @@ impl<'a> Pe<'a> {
         let mut out = Vec::from([(0, self.headers().next_multiple_of(page), Protection::Read)]);
         for s in self.file.section_table().iter() {
             let flags = s.characteristics.get(LE);
-            let (write, execute) = (flags & pe::IMAGE_SCN_MEM_WRITE != 0, flags & pe::IMAGE_SCN_MEM_EXECUTE != 0);
+            let (write, execute) = (
+                flags & pe::IMAGE_SCN_MEM_WRITE != 0,
+                flags & pe::IMAGE_SCN_MEM_EXECUTE != 0,
+            );
             let protection = match (write, execute) {
                 (true, true) => {
                     let name = String::from_utf8_lossy(s.raw_name()).into_owned();
@@ -223,7 +249,9 @@ impl<'a> Pe<'a> {
             };
             let size = s.virtual_size.get(LE).max(s.size_of_raw_data.get(LE));
             let start = s.virtual_address.get(LE);
-            if start.checked_add(size).is_none_or(|end| end > self.size()) || !start.is_multiple_of(page) {
+            if start.checked_add(size).is_none_or(|end| end > self.size())
+                || !start.is_multiple_of(page)
+            {
                 return malformed("a section lies outside of the image or off a page");
             }
             out.push((start, size.next_multiple_of(page), protection));
@@ -238,9 +266,16 @@ impl<'a> Pe<'a> {
 
     fn version_resource(&self) -> Option<String> {
         let sections = self.file.section_table();
-        let directory = self.file.data_directories().resource_directory(self.data, &sections).ok()??;
+        let directory = self
+            .file
+            .data_directories()
+            .resource_directory(self.data, &sections)
+            .ok()??;
         let mut table = directory.root().ok()?;
-        let mut entry = table.entries.iter().find(|e| e.name_or_id().id() == Some(pe::RT_VERSION))?;
+        let mut entry = table
+            .entries
+            .iter()
+            .find(|e| e.name_or_id().id() == Some(pe::RT_VERSION))?;
         let data = loop {
             match entry.data(directory).ok()? {
                 ResourceDirectoryEntryData::Table(t) => {
@@ -253,12 +288,20 @@ impl<'a> Pe<'a> {
         let (start, size) = (data.offset_to_data.get(LE), data.size.get(LE) as usize);
         let bytes = sections.pe_data_at(self.data, start)?.get(..size)?;
         // VS_FIXEDFILEINFO begins with this signature; the version is in its third and fourth number.
-        let at = bytes.windows(4).position(|w| w == 0xfeef_04bd_u32.to_le_bytes())?;
+        let at = bytes
+            .windows(4)
+            .position(|w| w == 0xfeef_04bd_u32.to_le_bytes())?;
         let word = |n: usize| {
             let b = bytes.get(at + n..at + n + 2)?;
             Some(u16::from_le_bytes([b[0], b[1]]))
         };
-        Some(format!("{}.{}.{}.{}", word(10)?, word(8)?, word(14)?, word(12)?))
+        Some(format!(
+            "{}.{}.{}.{}",
+            word(10)?,
+            word(8)?,
+            word(14)?,
+            word(12)?
+        ))
     }
 }
 

@@ -61,7 +61,11 @@ const _: () = {
 
 impl UNICODE_STRING {
     /// The empty string.
-    pub const EMPTY: Self = Self { Length: 0, MaximumLength: 0, Buffer: core::ptr::null_mut() };
+    pub const EMPTY: Self = Self {
+        Length: 0,
+        MaximumLength: 0,
+        Buffer: core::ptr::null_mut(),
+    };
 
     /// The string's units.
     ///

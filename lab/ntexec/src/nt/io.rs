@@ -639,13 +639,8 @@ pub struct INTERFACE {
 pub type GET_SET_DEVICE_DATA =
     unsafe extern "win64" fn(*mut c_void, u32, *mut c_void, u32, u32) -> u32;
 /// Translates a bus address; not 0 if it could.
-pub type TRANSLATE_BUS_ADDRESS = unsafe extern "win64" fn(
-    *mut c_void,
-    LARGE_INTEGER,
-    u32,
-    *mut u32,
-    *mut LARGE_INTEGER,
-) -> u8;
+pub type TRANSLATE_BUS_ADDRESS =
+    unsafe extern "win64" fn(*mut c_void, LARGE_INTEGER, u32, *mut u32, *mut LARGE_INTEGER) -> u8;
 
 /// GUID_BUS_INTERFACE_STANDARD.
 #[repr(C)]

@@ -63,11 +63,21 @@ struct Header {
     size: usize,
 }
 
-static THREAD_TYPE: OBJECT_TYPE = OBJECT_TYPE { kind: ObjectKind::Thread };
-static EVENT_TYPE: OBJECT_TYPE = OBJECT_TYPE { kind: ObjectKind::Event };
-static SEMAPHORE_TYPE: OBJECT_TYPE = OBJECT_TYPE { kind: ObjectKind::Semaphore };
-static FILE_TYPE: OBJECT_TYPE = OBJECT_TYPE { kind: ObjectKind::File };
-static PROCESS_TYPE: OBJECT_TYPE = OBJECT_TYPE { kind: ObjectKind::Process };
+static THREAD_TYPE: OBJECT_TYPE = OBJECT_TYPE {
+    kind: ObjectKind::Thread,
+};
+static EVENT_TYPE: OBJECT_TYPE = OBJECT_TYPE {
+    kind: ObjectKind::Event,
+};
+static SEMAPHORE_TYPE: OBJECT_TYPE = OBJECT_TYPE {
+    kind: ObjectKind::Semaphore,
+};
+static FILE_TYPE: OBJECT_TYPE = OBJECT_TYPE {
+    kind: ObjectKind::File,
+};
+static PROCESS_TYPE: OBJECT_TYPE = OBJECT_TYPE {
+    kind: ObjectKind::Process,
+};
 
 /// A variable of type `POBJECT_TYPE`, which drivers import as data.
 #[repr(transparent)]
@@ -92,7 +102,9 @@ fn layout(size: usize) -> Option<Layout> {
 
 /// Makes an object of `size` zeroed bytes with one reference; null if memory is short.
 pub fn create(kind: ObjectKind, size: usize, destroy: Destroy) -> *mut c_void {
-    let Some(layout) = layout(size) else { return null_mut() };
+    let Some(layout) = layout(size) else {
+        return null_mut();
+    };
     // SAFETY: the layout is not empty, it holds the header.
     let header = unsafe { alloc_zeroed(layout) }.cast::<Header>();
     if header.is_null() {
@@ -100,7 +112,13 @@ pub fn create(kind: ObjectKind, size: usize, destroy: Destroy) -> *mut c_void {
     }
     // SAFETY: fresh memory of that layout.
     unsafe {
-        header.write(Header { magic: MAGIC, kind, references: AtomicI64::new(1), destroy, size });
+        header.write(Header {
+            magic: MAGIC,
+            kind,
+            references: AtomicI64::new(1),
+            destroy,
+            size,
+        });
         header.add(1).cast()
     }
 }
@@ -155,7 +173,10 @@ pub unsafe extern "win64" fn ObfReferenceObject(object: *mut c_void) -> i64 {
     match header(object) {
         Some(h) => (*h).references.fetch_add(1, Ordering::AcqRel) + 1,
         None => {
-            violation("object", format_args!("ObfReferenceObject of {object:p}, which is no living object"));
+            violation(
+                "object",
+                format_args!("ObfReferenceObject of {object:p}, which is no living object"),
+            );
             0
         }
     }
@@ -167,7 +188,13 @@ pub unsafe extern "win64" fn ObfReferenceObject(object: *mut c_void) -> i64 {
 /// The caller must own the reference.
 pub unsafe extern "win64" fn ObfDereferenceObject(object: *mut c_void) -> i64 {
     let Some(h) = header(object) else {
-        violation("object", format_args!("ObfDereferenceObject of {object:p}, which is {}", remains(object)));
+        violation(
+            "object",
+            format_args!(
+                "ObfDereferenceObject of {object:p}, which is {}",
+                remains(object)
+            ),
+        );
         return 0;
     };
     let left = (*h).references.fetch_sub(1, Ordering::AcqRel) - 1;
@@ -216,6 +243,7 @@ fn index(handle: HANDLE) -> Option<usize> {
 }
 
 /// Opens a handle, which has a reference of its own to the (living) object.
+#[allow(clippy::not_unsafe_ptr_arg_deref, reason = "callers have a reference")]
 pub fn open_handle(object: *mut c_void) -> HANDLE {
     // SAFETY: callers have a reference.
     unsafe { ObfReferenceObject(object) };
@@ -271,7 +299,9 @@ pub unsafe extern "win64" fn ObReferenceObjectByHandle(
     *object = null_mut();
     if !information.is_null() {
         // OBJECT_HANDLE_INFORMATION: attributes, granted access.
-        information.cast::<[u32; 2]>().write_unaligned([0, 0x001f_ffff]);
+        information
+            .cast::<[u32; 2]>()
+            .write_unaligned([0, 0x001f_ffff]);
     }
     let kind = (!object_type.is_null()).then(|| (*object_type).kind);
     let found = match handle as usize {
@@ -310,7 +340,10 @@ pub unsafe extern "win64" fn ZwClose(handle: HANDLE) -> NTSTATUS {
             Some(slot) if !slot.is_null() => core::mem::replace(slot, null_mut()),
             _ => {
                 drop(table);
-                violation("handle", format_args!("ZwClose of {handle:p}, which is not open"));
+                violation(
+                    "handle",
+                    format_args!("ZwClose of {handle:p}, which is not open"),
+                );
                 return STATUS_INVALID_HANDLE;
             }
         }
@@ -344,9 +377,17 @@ mod tests {
         // SAFETY: a living object and its handle.
         unsafe {
             let mut found = null_mut();
-            let status = ObReferenceObjectByHandle(handle, 0, PsThreadType.0, 0, &mut found, null_mut());
+            let status =
+                ObReferenceObjectByHandle(handle, 0, PsThreadType.0, 0, &mut found, null_mut());
             assert_eq!(status, STATUS_OBJECT_TYPE_MISMATCH);
-            let status = ObReferenceObjectByHandle(handle, 0, ExEventObjectType.0, 0, &mut found, null_mut());
+            let status = ObReferenceObjectByHandle(
+                handle,
+                0,
+                ExEventObjectType.0,
+                0,
+                &mut found,
+                null_mut(),
+            );
             assert_eq!((status, found), (STATUS_SUCCESS, object));
             assert_eq!(ObfDereferenceObject(object), 2);
             assert_eq!(ZwClose(handle), STATUS_SUCCESS);

@@ -24,7 +24,11 @@ struct State {
 const FREE_MEMORY: u64 = 0xc000_0000;
 const FREE_PORTS: u64 = 0x2000;
 
-static STATE: Lock<State> = Lock::new(State { lines: BTreeMap::new(), memory: FREE_MEMORY, ports: FREE_PORTS });
+static STATE: Lock<State> = Lock::new(State {
+    lines: BTreeMap::new(),
+    memory: FREE_MEMORY,
+    ports: FREE_PORTS,
+});
 
 /// Lines that an I/O APIC can have; what lies above is a driver's "any".
 const LINES: u32 = 256;
@@ -42,7 +46,11 @@ fn place(next: &mut u64, length: u32, alignment: u32, range: (u64, u64)) -> Opti
     }
     let alignment = u64::from(alignment.max(1)).max(16);
     let start = range.0.max(*next).checked_next_multiple_of(alignment)?;
-    let start = if start + (length - 1) <= range.1 { start } else { range.0.checked_next_multiple_of(alignment)? };
+    let start = if start + (length - 1) <= range.1 {
+        start
+    } else {
+        range.0.checked_next_multiple_of(alignment)?
+    };
     if start + (length - 1) > range.1 {
         return None;
     }
@@ -59,21 +67,61 @@ impl Arbiter for Machine {
             return Some((range.0, line.interrupt));
         }
         let (vector, irql) = allocate_vector(1)?;
-        let interrupt = Interrupt { vector, irql, affinity: 1, message: false, level };
-        let config = LineConfig { gsi: range.0, vector, level, active_low: level, cpu: 0 };
-        set_source(vector, Some(Source { level, line: real.then_some(config) }));
+        let interrupt = Interrupt {
+            vector,
+            irql,
+            affinity: 1,
+            message: false,
+            level,
+        };
+        let config = LineConfig {
+            gsi: range.0,
+            vector,
+            level,
+            active_low: level,
+            cpu: 0,
+        };
+        set_source(
+            vector,
+            Some(Source {
+                level,
+                line: real.then_some(config),
+            }),
+        );
         if real {
-            state.lines.insert(range.0, Line { interrupt, users: 1 });
+            state.lines.insert(
+                range.0,
+                Line {
+                    interrupt,
+                    users: 1,
+                },
+            );
         }
         Some((range.0, interrupt))
     }
 
     fn message(&mut self, processors: usize) -> Option<Interrupt> {
         let all = crate::ke::thread::all_processors();
-        let affinity = if processors & all == 0 { all } else { processors & all };
+        let affinity = if processors & all == 0 {
+            all
+        } else {
+            processors & all
+        };
         let (vector, irql) = allocate_vector(affinity)?;
-        set_source(vector, Some(Source { level: false, line: None }));
-        Some(Interrupt { vector, irql, affinity, message: true, level: false })
+        set_source(
+            vector,
+            Some(Source {
+                level: false,
+                line: None,
+            }),
+        );
+        Some(Interrupt {
+            vector,
+            irql,
+            affinity,
+            message: true,
+            level: false,
+        })
     }
 
     fn memory(&mut self, length: u32, alignment: u32, range: (u64, u64)) -> Option<u64> {
@@ -90,7 +138,11 @@ pub fn release(assigned: &Assigned) {
     for i in &assigned.interrupts {
         let shared = {
             let mut state = STATE.lock();
-            let line = state.lines.iter().find(|(_, l)| l.interrupt.vector == i.vector).map(|(n, _)| *n);
+            let line = state
+                .lines
+                .iter()
+                .find(|(_, l)| l.interrupt.vector == i.vector)
+                .map(|(n, _)| *n);
             match line.and_then(|n| state.lines.get_mut(&n).map(|l| (n, l))) {
                 Some((_, line)) if line.users > 1 => {
                     line.users -= 1;
@@ -118,8 +170,14 @@ mod tests {
     fn a_fixed_range_is_given_as_it_is_and_an_open_one_is_placed() {
         let mut next = FREE_MEMORY;
         assert_eq!(place(&mut next, 0x100, 1, (0xc000, 0xc0ff)), Some(0xc000));
-        assert_eq!(place(&mut next, 0x1000, 0x1000, (0, u64::from(u32::MAX))), Some(FREE_MEMORY));
-        assert_eq!(place(&mut next, 0x1000, 0x1000, (0, u64::from(u32::MAX))), Some(FREE_MEMORY + 0x1000));
+        assert_eq!(
+            place(&mut next, 0x1000, 0x1000, (0, u64::from(u32::MAX))),
+            Some(FREE_MEMORY)
+        );
+        assert_eq!(
+            place(&mut next, 0x1000, 0x1000, (0, u64::from(u32::MAX))),
+            Some(FREE_MEMORY + 0x1000)
+        );
         assert_eq!(place(&mut next, 0x1000, 1, (0, 0xfff)), Some(0));
         assert_eq!(place(&mut next, 0x1000, 1, (0, 0xffe)), None);
     }

@@ -72,7 +72,15 @@ fn identify(base: u16, target: u8) -> Option<(String, String)> {
     let words: Vec<u16> = (0..256).map(|_| m.port_in(base, 2) as u16).collect();
     let text = |from: usize, to: usize| {
         let bytes = words[from..to].iter().flat_map(|w| w.to_be_bytes());
-        bytes.map(|b| if b.is_ascii_graphic() { char::from(b) } else { '_' }).collect::<String>()
+        bytes
+            .map(|b| {
+                if b.is_ascii_graphic() {
+                    char::from(b)
+                } else {
+                    '_'
+                }
+            })
+            .collect::<String>()
     };
     Some((text(27, 47), text(23, 27)))
 }

@@ -243,11 +243,17 @@ unsafe fn make_root() {
         bus: (pci::BUS_TYPE, ACPIBus),
         ..bus::Child::default()
     };
-    let Ok(root_pdo) = bus::new_pdo(driver, of_root) else { return };
-    let Some(root) = node::discover(null_mut(), root_pdo) else { return };
+    let Ok(root_pdo) = bus::new_pdo(driver, of_root) else {
+        return;
+    };
+    let Some(root) = node::discover(null_mut(), root_pdo) else {
+        return;
+    };
     (*root).state = State::Started;
     ROOT.store(root, Ordering::Release);
-    let Ok(pci_pdo) = bus::new_pdo(driver, pci) else { return };
+    let Ok(pci_pdo) = bus::new_pdo(driver, pci) else {
+        return;
+    };
     if let Some(n) = node::discover(root, pci_pdo) {
         (*root).children.push(n);
         bring_up(n);
@@ -262,7 +268,10 @@ unsafe fn bring_up(raw: *mut Node) {
     }
     let state = node::device_state(n);
     if state & (PNP_DEVICE_FAILED | PNP_DEVICE_REMOVED) != 0 {
-        crate::kd::text(&format!("{}: failed after its start (state {state:#x})", n.instance));
+        crate::kd::text(&format!(
+            "{}: failed after its start (state {state:#x})",
+            n.instance
+        ));
         node::remove(raw, true);
         return;
     }
@@ -276,8 +285,15 @@ unsafe fn enumerate(raw: *mut Node) {
     if n.state != State::Started {
         return;
     }
-    let Some(pdos) = node::bus_relations(n) else { return };
-    let gone: Vec<*mut Node> = n.children.iter().copied().filter(|c| !pdos.contains(&(**c).pdo)).collect();
+    let Some(pdos) = node::bus_relations(n) else {
+        return;
+    };
+    let gone: Vec<*mut Node> = n
+        .children
+        .iter()
+        .copied()
+        .filter(|c| !pdos.contains(&(**c).pdo))
+        .collect();
     for child in gone {
         (*child).reported = false;
         node::remove(child, true);
@@ -306,7 +322,10 @@ unsafe fn requery(raw: *mut Node) {
     }
     let state = node::device_state(n);
     if state & (PNP_DEVICE_FAILED | PNP_DEVICE_REMOVED) != 0 {
-        crate::kd::text(&format!("{}: its driver reports state {state:#x}", n.instance));
+        crate::kd::text(&format!(
+            "{}: its driver reports state {state:#x}",
+            n.instance
+        ));
         node::remove(raw, true);
     }
 }
@@ -339,7 +358,12 @@ pub unsafe fn on_device_deleted(device: *mut DEVICE_OBJECT) {
         if n.state == State::Started || n.state == State::Added {
             let name = crate::ldr::driver_name((*device).DriverObject);
             let rule = "0xC9/221 PDO deleted while in use";
-            crate::check::violation_by(&name, "IoDeleteDevice", rule, format_args!("{}", n.instance));
+            crate::check::violation_by(
+                &name,
+                "IoDeleteDevice",
+                rule,
+                format_args!("{}", n.instance),
+            );
         }
     }
 }
@@ -353,10 +377,14 @@ pub unsafe fn interrupts(pdo: *mut DEVICE_OBJECT) -> Vec<Interrupt> {
 }
 
 /// The path of a device's hardware key (`Device Parameters`); `pdo` is a device object that is referenced.
-#[allow(clippy::not_unsafe_ptr_arg_deref, reason = "PDOs that callers hold are referenced")]
+#[allow(
+    clippy::not_unsafe_ptr_arg_deref,
+    reason = "PDOs that callers hold are referenced"
+)]
 pub fn hardware_key(pdo: *mut DEVICE_OBJECT) -> Option<String> {
     // SAFETY: the caller has a reference.
-    unsafe { node::of(pdo) }.map(|n| format!("{}\\{}\\Device Parameters", crate::cm::ENUM, n.instance))
+    unsafe { node::of(pdo) }
+        .map(|n| format!("{}\\{}\\Device Parameters", crate::cm::ENUM, n.instance))
 }
 
 /// The top of a device's stack.
@@ -384,7 +412,10 @@ pub fn wait_until_settled(ms: u32) -> bool {
 }
 
 fn of_packages(service: &str) -> bool {
-    BUILTIN.iter().find(|b| b.service.eq_ignore_ascii_case(service)).is_none_or(|b| b.unloads)
+    BUILTIN
+        .iter()
+        .find(|b| b.service.eq_ignore_ascii_case(service))
+        .is_none_or(|b| b.unloads)
 }
 
 /// The topmost devices that have a driver of a package in their stack.
@@ -508,7 +539,6 @@ pub unsafe extern "win64" fn IoInvalidateDeviceState(pdo: *mut DEVICE_OBJECT) {
 pub unsafe extern "win64" fn IoRequestDeviceEject(pdo: *mut DEVICE_OBJECT) {
     request(pdo, "IoRequestDeviceEject", Work::Eject);
 }
-
 
 crate::exports! {
     pub static EXPORTS;

@@ -90,7 +90,8 @@ pub struct Node {
     pub deleted: bool,
     /// True while its bus reports it
     pub reported: bool,
-    requirements: *mut c_void,
+    /// The stack's top before the first AddDevice: the PDO, or what its bus' filters put on it
+    below: *mut DEVICE_OBJECT,
 }
 
 /// The node of a PDO.
@@ -101,7 +102,10 @@ pub unsafe fn of(pdo: *mut DEVICE_OBJECT) -> Option<&'static mut Node> {
     if pdo.is_null() || ob::kind_of(pdo.cast()) != Some(ob::ObjectKind::Device) {
         return None;
     }
-    (*(*pdo).DeviceObjectExtension).DeviceNode.cast::<Node>().as_mut()
+    (*(*pdo).DeviceObjectExtension)
+        .DeviceNode
+        .cast::<Node>()
+        .as_mut()
 }
 
 fn log(text: &str) {
@@ -119,7 +123,14 @@ pub unsafe fn send(
     fill: impl FnOnce(&mut IO_STACK_LOCATION),
 ) -> IO_STATUS_BLOCK {
     let top = IoGetAttachedDeviceReference(node.pdo);
-    let result = call(top, IRP_MJ_PNP, minor, STATUS_NOT_SUPPORTED, information, fill);
+    let result = call(
+        top,
+        IRP_MJ_PNP,
+        minor,
+        STATUS_NOT_SUPPORTED,
+        information,
+        fill,
+    );
     ob::ObfDereferenceObject(top.cast());
     result
 }
@@ -153,14 +164,20 @@ unsafe fn wide_bytes(pointer: usize, multi: bool) -> Vec<u8> {
 }
 
 unsafe fn query_id(node: &Node, kind: u32) -> Vec<String> {
-    let r = send(node, IRP_MN_QUERY_ID, 0, |l| l.Parameters.QueryIdType = kind);
+    let r = send(node, IRP_MN_QUERY_ID, 0, |l| {
+        l.Parameters.QueryIdType = kind
+    });
     if !nt_success(r.Status) || r.Information == 0 {
         return Vec::new();
     }
     let multi = matches!(kind, BusQueryHardwareIDs | BusQueryCompatibleIDs);
     let bytes = wide_bytes(r.Information, multi);
     free(r.Information);
-    let ids = if multi { parse_multi_sz(&bytes) } else { Vec::from([parse_sz(&bytes)]) };
+    let ids = if multi {
+        parse_multi_sz(&bytes)
+    } else {
+        Vec::from([parse_sz(&bytes)])
+    };
     for id in &ids {
         check_id(node, id);
     }
@@ -171,7 +188,12 @@ unsafe fn check_id(node: &Node, id: &str) {
     let legal = |c: char| (' '..='\u{7f}').contains(&c) && c != ',';
     if !id.chars().all(legal) || id.len() >= 200 {
         let driver = driver_name((*node.pdo).DriverObject);
-        violation_by(&driver, "IRP_MN_QUERY_ID", "0xCA/3 illegal id", format_args!("{id:?}"));
+        violation_by(
+            &driver,
+            "IRP_MN_QUERY_ID",
+            "0xCA/3 illegal id",
+            format_args!("{id:?}"),
+        );
     }
 }
 
@@ -204,17 +226,26 @@ const NO_CAPS: DEVICE_CAPABILITIES = DEVICE_CAPABILITIES {
 
 unsafe fn query_caps(node: &Node) -> DEVICE_CAPABILITIES {
     let mut caps = NO_CAPS;
-    let r = send(node, IRP_MN_QUERY_CAPABILITIES, 0, |l| l.Parameters.Capabilities = &mut caps);
+    let r = send(node, IRP_MN_QUERY_CAPABILITIES, 0, |l| {
+        l.Parameters.Capabilities = &mut caps
+    });
     if caps.Size != NO_CAPS.Size || caps.Version != 1 {
         let driver = driver_name((*node.pdo).DriverObject);
-        violation_by(&driver, "IRP_MN_QUERY_CAPABILITIES", "capabilities", format_args!("Size or Version changed"));
+        violation_by(
+            &driver,
+            "IRP_MN_QUERY_CAPABILITIES",
+            "capabilities",
+            format_args!("Size or Version changed"),
+        );
     }
     if nt_success(r.Status) { caps } else { NO_CAPS }
 }
 
 /// A hash for instance prefixes.
 fn hash(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5, |h, b| (h ^ u32::from(b.to_ascii_uppercase())).wrapping_mul(0x0100_0193))
+    text.bytes().fold(0x811c_9dc5, |h, b| {
+        (h ^ u32::from(b.to_ascii_uppercase())).wrapping_mul(0x0100_0193)
+    })
 }
 
 /// Makes a node for a new PDO, asks it all there is to ask, and writes its instance key. The reference is the node's.
@@ -235,11 +266,15 @@ pub unsafe fn discover(parent: *mut Node, pdo: *mut DEVICE_OBJECT) -> Option<*mu
         caps: NO_CAPS,
         assigned: Assigned::default(),
         text: [String::new(), String::new()],
-        bus: PNP_BUS_INFORMATION { BusTypeGuid: GUID::default(), LegacyBusType: InterfaceTypeUndefined, BusNumber: 0 },
+        bus: PNP_BUS_INFORMATION {
+            BusTypeGuid: GUID::default(),
+            LegacyBusType: InterfaceTypeUndefined,
+            BusNumber: 0,
+        },
         depth,
         deleted: false,
         reported: true,
-        requirements: null_mut(),
+        below: pdo,
     }));
     let n = &mut *raw;
     (*(*pdo).DeviceObjectExtension).DeviceNode = raw.cast();
@@ -249,8 +284,15 @@ pub unsafe fn discover(parent: *mut Node, pdo: *mut DEVICE_OBJECT) -> Option<*mu
     n.compatible = query_id(n, BusQueryCompatibleIDs);
     let instance = one(query_id(n, BusQueryInstanceID));
     n.caps = query_caps(n);
-    let container = if n.caps.Bits & caps::REMOVABLE != 0 { one(query_id(n, BusQueryContainerID)) } else { String::new() };
-    n.text = [query_text(n, DeviceTextDescription), query_text(n, DeviceTextLocationInformation)];
+    let container = if n.caps.Bits & caps::REMOVABLE != 0 {
+        one(query_id(n, BusQueryContainerID))
+    } else {
+        String::new()
+    };
+    n.text = [
+        query_text(n, DeviceTextDescription),
+        query_text(n, DeviceTextLocationInformation),
+    ];
     let r = send(n, IRP_MN_QUERY_BUS_INFORMATION, 0, |_| {});
     if nt_success(r.Status) && r.Information != 0 {
         n.bus = (r.Information as *const PNP_BUS_INFORMATION).read_unaligned();
@@ -260,13 +302,15 @@ pub unsafe fn discover(parent: *mut Node, pdo: *mut DEVICE_OBJECT) -> Option<*mu
     if nt_success(r.Status) {
         free(r.Information);
     }
-    let r = send(n, IRP_MN_QUERY_RESOURCE_REQUIREMENTS, 0, |_| {});
-    if nt_success(r.Status) {
-        n.requirements = r.Information as *mut c_void;
-    }
+    free(query_requirements(n));
     if device.is_empty() || instance.is_empty() {
         let driver = driver_name((*pdo).DriverObject);
-        violation_by(&driver, "IRP_MN_QUERY_ID", "0xCA required id missing", format_args!("device {device:?}"));
+        violation_by(
+            &driver,
+            "IRP_MN_QUERY_ID",
+            "0xCA required id missing",
+            format_args!("device {device:?}"),
+        );
         drop_node(raw);
         return None;
     }
@@ -333,19 +377,31 @@ fn bind(n: &Node) -> bool {
         return true;
     }
     let bundle = super::bundle();
-    if let Some((package, model, id)) = crate::cm::setup::find(&bundle.packages, &n.hardware, &n.compatible) {
-        log(&format!("{}: {} of {} by {id}", n.instance, model.description, package.inf));
-        let changes = crate::cm::read(|h| crate::cm::setup::device(h, &n.instance, package, model, &id));
+    if let Some((package, model, id)) =
+        crate::cm::setup::find(&bundle.packages, &n.hardware, &n.compatible)
+    {
+        log(&format!(
+            "{}: {} of {} by {id}",
+            n.instance, model.description, package.inf
+        ));
+        let changes =
+            crate::cm::read(|h| crate::cm::setup::device(h, &n.instance, package, model, &id));
         changes.iter().for_each(crate::cm::apply);
         return true;
     }
     let ids = || n.hardware.iter().chain(&n.compatible);
-    let found = super::BUILTIN.iter().find(|b| ids().any(|id| id.eq_ignore_ascii_case(b.id)));
+    let found = super::BUILTIN
+        .iter()
+        .find(|b| ids().any(|id| id.eq_ignore_ascii_case(b.id)));
     if let Some(b) = found {
         let class = b.class;
         crate::cm::put(&key, "ClassGUID", &Data::Sz(class.into()));
         crate::cm::put(&key, "Class", &Data::Sz(b.class_name.into()));
-        crate::cm::put(&format!("{CLASS}\\{class}"), "Class", &Data::Sz(b.class_name.into()));
+        crate::cm::put(
+            &format!("{CLASS}\\{class}"),
+            "Class",
+            &Data::Sz(b.class_name.into()),
+        );
         crate::cm::put(&key, "Service", &Data::Sz(b.service.into()));
     }
     found.is_some()
@@ -356,7 +412,10 @@ fn bind(n: &Node) -> bool {
 fn stack_services(n: &Node) -> Vec<String> {
     let key = key(n);
     crate::cm::read(|h| {
-        let class = h.string(&key, "ClassGUID").map(|g| format!("{CLASS}\\{g}")).unwrap_or_default();
+        let class = h
+            .string(&key, "ClassGUID")
+            .map(|g| format!("{CLASS}\\{g}"))
+            .unwrap_or_default();
         let mut out = h.strings(&key, "LowerFilters");
         out.extend(h.strings(&class, "LowerFilters"));
         out.extend(h.string(&key, "Service"));
@@ -367,7 +426,10 @@ fn stack_services(n: &Node) -> Vec<String> {
 }
 
 unsafe fn load(service: &str) -> Result<*mut DRIVER_OBJECT, NTSTATUS> {
-    match super::BUILTIN.iter().find(|b| b.service.eq_ignore_ascii_case(service)) {
+    match super::BUILTIN
+        .iter()
+        .find(|b| b.service.eq_ignore_ascii_case(service))
+    {
         Some(b) => crate::ldr::load_builtin(b.service, b.entry),
         None => crate::ldr::load_driver(service),
     }
@@ -384,6 +446,7 @@ pub unsafe fn add(n: &mut Node) -> bool {
     let services = stack_services(n);
     let function = service(n);
     n.services.clear();
+    n.below = IoGetAttachedDevice(n.pdo);
     for name in &services {
         let result = load(name).and_then(|driver| add_device(n, driver, name));
         if let Err(status) = result {
@@ -413,10 +476,19 @@ unsafe fn add_device(n: &Node, driver: *mut DRIVER_OBJECT, name: &str) -> Result
     let status = routine(driver, n.pdo);
     let irql = crate::ke::KeGetCurrentIrql();
     if irql != 0 {
-        violation_by(&driver_name(driver), "AddDevice", "irql", format_args!("returned at IRQL {irql}"));
+        violation_by(
+            &driver_name(driver),
+            "AddDevice",
+            "irql",
+            format_args!("returned at IRQL {irql}"),
+        );
         crate::ke::KeLowerIrql(0);
     }
-    if nt_success(status) { Ok(()) } else { Err(status) }
+    if nt_success(status) {
+        Ok(())
+    } else {
+        Err(status)
+    }
 }
 
 /// What AddDevice must have left behind.
@@ -426,11 +498,21 @@ unsafe fn check_stack(n: &Node) {
         let (below, d) = (pair[0], pair[1]);
         let name = driver_name((*d).DriverObject);
         if (*d).Flags & DO_DEVICE_INITIALIZING != 0 {
-            violation_by(&name, "AddDevice", "0xC9/243 DO_DEVICE_INITIALIZING left", format_args!("device {d:p}"));
+            violation_by(
+                &name,
+                "AddDevice",
+                "0xC9/243 DO_DEVICE_INITIALIZING left",
+                format_args!("device {d:p}"),
+            );
         }
         let below_flags = (*below).Flags;
         if below_flags & DO_POWER_PAGABLE == 0 && (*d).Flags & DO_POWER_PAGABLE != 0 {
-            violation_by(&name, "AddDevice", "0xC9/23F DO_POWER_PAGABLE", format_args!("set over one that lacks it"));
+            violation_by(
+                &name,
+                "AddDevice",
+                "0xC9/23F DO_POWER_PAGABLE",
+                format_args!("set over one that lacks it"),
+            );
         }
     }
 }
@@ -451,41 +533,60 @@ unsafe fn give_back(n: &mut Node) {
     n.assigned = Assigned::default();
 }
 
+/// A fresh requirements list of the PDO's, in pool that PnP frees; 0 if the device needs nothing.
+unsafe fn query_requirements(n: &Node) -> usize {
+    let r = send(n, IRP_MN_QUERY_RESOURCE_REQUIREMENTS, 0, |_| {});
+    if nt_success(r.Status) {
+        r.Information
+    } else {
+        0
+    }
+}
+
 /// Asks for resources, assigns them, and starts a device.
 ///
 /// # Safety
 /// PnP's thread.
 pub unsafe fn start(n: &mut Node) -> bool {
-    let list = n.requirements as usize;
+    let list = query_requirements(n);
     let r = send(n, IRP_MN_FILTER_RESOURCE_REQUIREMENTS, list, |l| {
         l.Parameters.IoResourceRequirementList = list as *mut IO_RESOURCE_REQUIREMENTS_LIST;
     });
-    let mut filtered = list;
-    if nt_success(r.Status) {
-        // A driver that made a new list freed the old one.
-        filtered = r.Information;
-        n.requirements = r.Information as *mut c_void;
-    }
-    if filtered != 0 {
-        match arbitrate(filtered as *const IO_RESOURCE_REQUIREMENTS_LIST, &mut arbiter::Machine) {
-            Some(assigned) => n.assigned = assigned,
-            None => {
-                log(&format!("{}: its resources cannot be had", n.instance));
-                fail(n);
-                return false;
-            }
-        }
-    }
+    // A driver that made a new list freed the old one.
+    let filtered = if nt_success(r.Status) {
+        r.Information
+    } else {
+        list
+    };
+    let assigned = match filtered {
+        0 => Some(Assigned::default()),
+        list => arbitrate(
+            list as *const IO_RESOURCE_REQUIREMENTS_LIST,
+            &mut arbiter::Machine,
+        ),
+    };
+    free(filtered);
+    let Some(assigned) = assigned else {
+        log(&format!("{}: its resources cannot be had", n.instance));
+        fail(n);
+        return false;
+    };
+    n.assigned = assigned;
     // Drivers write into these lists, and all see the same: they are copies in pool for the IRP's time.
     let (raw, translated) = (copy(&n.assigned.raw), copy(&n.assigned.translated));
     let r = send(n, IRP_MN_START_DEVICE, 0, |l| {
-        l.Parameters.StartDevice =
-            ISL_START_DEVICE { AllocatedResources: raw.cast(), AllocatedResourcesTranslated: translated.cast() };
+        l.Parameters.StartDevice = ISL_START_DEVICE {
+            AllocatedResources: raw.cast(),
+            AllocatedResourcesTranslated: translated.cast(),
+        };
     });
     free(raw as usize);
     free(translated as usize);
     if !nt_success(r.Status) {
-        log(&format!("{}: START failed with {:#x}", n.instance, r.Status));
+        log(&format!(
+            "{}: START failed with {:#x}",
+            n.instance, r.Status
+        ));
         super::note_status(&n.instance, r.Status);
         fail(n);
         return false;
@@ -512,7 +613,11 @@ unsafe fn copy(bytes: &[u8]) -> *mut c_void {
 /// PnP's thread.
 pub unsafe fn device_state(n: &Node) -> u32 {
     let r = send(n, IRP_MN_QUERY_PNP_DEVICE_STATE, 0, |_| {});
-    if nt_success(r.Status) { r.Information as u32 } else { 0 }
+    if nt_success(r.Status) {
+        r.Information as u32
+    } else {
+        0
+    }
 }
 
 /// Tells the PDO that its enumeration is complete.
@@ -528,7 +633,9 @@ pub unsafe fn enumerated(n: &Node) {
 /// # Safety
 /// PnP's thread.
 pub unsafe fn bus_relations(n: &Node) -> Option<Vec<*mut DEVICE_OBJECT>> {
-    let r = send(n, IRP_MN_QUERY_DEVICE_RELATIONS, 0, |l| l.Parameters.QueryDeviceRelationsType = BusRelations);
+    let r = send(n, IRP_MN_QUERY_DEVICE_RELATIONS, 0, |l| {
+        l.Parameters.QueryDeviceRelationsType = BusRelations
+    });
     if !nt_success(r.Status) || r.Information == 0 {
         return None;
     }
@@ -585,7 +692,11 @@ pub unsafe fn query_remove(raw: *mut Node, asked: &mut Vec<*mut Node>) -> bool {
 /// PnP's thread.
 pub unsafe fn cancel_remove(asked: &[*mut Node]) {
     for raw in asked {
-        must(&**raw, IRP_MN_CANCEL_REMOVE_DEVICE, "IRP_MN_CANCEL_REMOVE_DEVICE");
+        must(
+            &**raw,
+            IRP_MN_CANCEL_REMOVE_DEVICE,
+            "IRP_MN_CANCEL_REMOVE_DEVICE",
+        );
     }
 }
 
@@ -595,7 +706,12 @@ unsafe fn must(n: &Node, minor: u8, name: &str) {
     let gone = minor == IRP_MN_REMOVE_DEVICE && status == STATUS_NO_SUCH_DEVICE;
     if !nt_success(status) && !gone {
         let driver = driver_name((*IoGetAttachedDevice(n.pdo)).DriverObject);
-        violation_by(&driver, name, "must not fail", format_args!("{}: {status:#x}", n.instance));
+        violation_by(
+            &driver,
+            name,
+            "must not fail",
+            format_args!("{}: {status:#x}", n.instance),
+        );
     }
 }
 
@@ -609,10 +725,21 @@ unsafe fn surprise(raw: *mut Node) {
     }
 }
 
+/// After REMOVE nothing is left of the stack but the PDO and what bus filters put on it: they go with the PDO.
 unsafe fn check_detached(n: &Node) {
-    for d in stack(n.pdo).into_iter().skip(1) {
+    let devices = stack(n.pdo);
+    let kept = devices
+        .iter()
+        .position(|d| *d == n.below)
+        .map_or(1, |at| at + 1);
+    for d in devices.into_iter().skip(kept) {
         let name = driver_name((*d).DriverObject);
-        violation_by(&name, "IRP_MN_REMOVE_DEVICE", "0xC9/21D not detached at REMOVE", format_args!("device {d:p}"));
+        violation_by(
+            &name,
+            "IRP_MN_REMOVE_DEVICE",
+            "0xC9/21D not detached at REMOVE",
+            format_args!("device {d:p}"),
+        );
     }
 }
 
@@ -658,7 +785,6 @@ unsafe fn remove_now(raw: *mut Node) {
 /// PnP's thread; nothing else knows the node.
 pub unsafe fn drop_node(raw: *mut Node) {
     let n = Box::from_raw(raw);
-    free(n.requirements as usize);
     (*(*n.pdo).DeviceObjectExtension).DeviceNode = null_mut();
     ob::ObfDereferenceObject(n.pdo.cast());
 }

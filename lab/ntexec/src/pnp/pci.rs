@@ -63,16 +63,29 @@ pub fn decode_bar(value: u32, mask: u32, high: Option<(u32, u32)>) -> Option<Bar
     if value & 1 != 0 {
         let size = !(mask | 0xffff_0000) & !3;
         let size = (size | 3) + 1;
-        return Some(Bar { io: true, prefetchable: false, base: u64::from(value & !3), size: u64::from(size & 0xffff) });
+        return Some(Bar {
+            io: true,
+            prefetchable: false,
+            base: u64::from(value & !3),
+            size: u64::from(size & 0xffff),
+        });
     }
-    let (mut base, mut mask64) = (u64::from(value & !15), u64::from(mask & !15) | 0xffff_ffff_0000_0000);
+    let (mut base, mut mask64) = (
+        u64::from(value & !15),
+        u64::from(mask & !15) | 0xffff_ffff_0000_0000,
+    );
     if value & 6 == 4
         && let Some((v, m)) = high
     {
         base |= u64::from(v) << 32;
         mask64 = u64::from(mask & !15) | u64::from(m) << 32;
     }
-    Some(Bar { io: false, prefetchable: value & 8 != 0, base, size: (!mask64).wrapping_add(1) })
+    Some(Bar {
+        io: false,
+        prefetchable: value & 8 != 0,
+        base,
+        size: (!mask64).wrapping_add(1),
+    })
 }
 
 /// The BARs of a function with an ordinary header. Decoding is off while they are sized.
@@ -94,10 +107,16 @@ fn bars(f: Function) -> Vec<Bar> {
     let mut n = 0;
     while let Some(&(value, mask)) = sized.get(n) {
         let wide = value & 7 == 4;
-        out.extend(decode_bar(value, mask, sized.get(n + 1).copied().filter(|_| wide)));
+        out.extend(decode_bar(
+            value,
+            mask,
+            sized.get(n + 1).copied().filter(|_| wide),
+        ));
         n += if wide { 2 } else { 1 };
     }
-    out.into_iter().filter(|b| b.base != 0 && b.size != 0).collect()
+    out.into_iter()
+        .filter(|b| b.base != 0 && b.size != 0)
+        .collect()
 }
 
 fn child(f: Function) -> Option<Child> {
@@ -116,17 +135,32 @@ fn child(f: Function) -> Option<Child> {
     let mut boot = Vec::new();
     for bar in if ordinary { bars(f) } else { Vec::new() } {
         let (kind, flags) = match (bar.io, bar.prefetchable) {
-            (true, _) => (CmResourceTypePort, CM_RESOURCE_PORT_IO | CM_RESOURCE_PORT_16_BIT_DECODE),
+            (true, _) => (
+                CmResourceTypePort,
+                CM_RESOURCE_PORT_IO | CM_RESOURCE_PORT_16_BIT_DECODE,
+            ),
             (false, true) => (CmResourceTypeMemory, CM_RESOURCE_MEMORY_PREFETCHABLE),
             (false, false) => (CmResourceTypeMemory, CM_RESOURCE_MEMORY_READ_WRITE),
         };
-        let Ok(length) = u32::try_from(bar.size) else { continue };
-        wanted.push(want_range(kind, flags, length, (bar.base, bar.base + bar.size - 1)));
+        let Ok(length) = u32::try_from(bar.size) else {
+            continue;
+        };
+        wanted.push(want_range(
+            kind,
+            flags,
+            length,
+            (bar.base, bar.base + bar.size - 1),
+        ));
         boot.push(CM_PARTIAL_RESOURCE_DESCRIPTOR {
             Type: kind,
             ShareDisposition: CmResourceShareDeviceExclusive,
             Flags: flags,
-            u: CM_PARTIAL_U { Range: CM_RANGE { Start: bar.base as i64, Length: length } },
+            u: CM_PARTIAL_U {
+                Range: CM_RANGE {
+                    Start: bar.base as i64,
+                    Length: length,
+                },
+            },
         });
     }
     let pin = (read(f, 0x3c) >> 8) as u8;
@@ -155,8 +189,16 @@ fn child(f: Function) -> Option<Child> {
         description: format!("PCI device, class {class:06x}"),
         location: format!("PCI bus {}, device {}, function {}", f.0, f.1, f.2),
         address: u32::from(f.1) << 16 | u32::from(f.2),
-        requirements: if wanted.is_empty() { Vec::new() } else { io_list(PCIBus, f.0.into(), slot, &wanted) },
-        boot: if boot.is_empty() { Vec::new() } else { cm_list(PCIBus, f.0.into(), &boot) },
+        requirements: if wanted.is_empty() {
+            Vec::new()
+        } else {
+            io_list(PCIBus, f.0.into(), slot, &wanted)
+        },
+        boot: if boot.is_empty() {
+            Vec::new()
+        } else {
+            cm_list(PCIBus, f.0.into(), &boot)
+        },
         bus: (BUS_TYPE, PCIBus),
         pci: Some(f),
     })
@@ -167,7 +209,9 @@ pub fn scan(_address: u32) -> Vec<Child> {
     let mut out = Vec::new();
     for device in 0..32 {
         let many = read((0, device, 0), 0xc) >> 16 & 0x80 != 0;
-        out.extend((0..if many { 8 } else { 1 }).filter_map(|function| child((0, device, function))));
+        out.extend(
+            (0..if many { 8 } else { 1 }).filter_map(|function| child((0, device, function))),
+        );
     }
     out
 }
@@ -177,7 +221,13 @@ pub fn enable(f: Function) {
     write(f, COMMAND, read(f, COMMAND) & 0xffff | 7);
 }
 
-unsafe fn transfer(f: Function, buffer: *mut c_void, offset: u32, length: u32, to_device: bool) -> u32 {
+unsafe fn transfer(
+    f: Function,
+    buffer: *mut c_void,
+    offset: u32,
+    length: u32,
+    to_device: bool,
+) -> u32 {
     let end = (offset.saturating_add(length)).min(256);
     for at in offset..end {
         let byte = buffer.cast::<u8>().add((at - offset) as usize);
@@ -204,14 +254,26 @@ unsafe fn transfer(f: Function, buffer: *mut c_void, offset: u32, length: u32, t
     end.saturating_sub(offset)
 }
 
-unsafe extern "win64" fn get_data(context: *mut c_void, kind: u32, buffer: *mut c_void, offset: u32, length: u32) -> u32 {
+unsafe extern "win64" fn get_data(
+    context: *mut c_void,
+    kind: u32,
+    buffer: *mut c_void,
+    offset: u32,
+    length: u32,
+) -> u32 {
     match pci_function(context.cast()) {
         Some(f) if kind == 0 => transfer(f, buffer, offset, length, false),
         _ => 0,
     }
 }
 
-unsafe extern "win64" fn set_data(context: *mut c_void, kind: u32, buffer: *mut c_void, offset: u32, length: u32) -> u32 {
+unsafe extern "win64" fn set_data(
+    context: *mut c_void,
+    kind: u32,
+    buffer: *mut c_void,
+    offset: u32,
+    length: u32,
+) -> u32 {
     match pci_function(context.cast()) {
         Some(f) if kind == 0 => transfer(f, buffer, offset, length, true),
         _ => 0,
@@ -233,7 +295,11 @@ unsafe extern "win64" fn translate(
 ///
 /// # Safety
 /// `at` is the IRP's location.
-pub unsafe fn query_interface(pdo: *mut DEVICE_OBJECT, _f: Function, at: *mut IO_STACK_LOCATION) -> Option<NTSTATUS> {
+pub unsafe fn query_interface(
+    pdo: *mut DEVICE_OBJECT,
+    _f: Function,
+    at: *mut IO_STACK_LOCATION,
+) -> Option<NTSTATUS> {
     let q = (*at).Parameters.QueryInterface;
     if q.InterfaceType.read_unaligned() != BUS_INTERFACE || q.Version < 1 {
         return None;
@@ -241,19 +307,21 @@ pub unsafe fn query_interface(pdo: *mut DEVICE_OBJECT, _f: Function, at: *mut IO
     if usize::from(q.Size) < size_of::<BUS_INTERFACE_STANDARD>() {
         return Some(STATUS_BUFFER_TOO_SMALL);
     }
-    q.Interface.cast::<BUS_INTERFACE_STANDARD>().write(BUS_INTERFACE_STANDARD {
-        Head: INTERFACE {
-            Size: size_of::<BUS_INTERFACE_STANDARD>() as u16,
-            Version: 1,
-            Context: pdo.cast(),
-            InterfaceReference: Some(reference),
-            InterfaceDereference: Some(dereference),
-        },
-        TranslateBusAddress: Some(translate),
-        GetDmaAdapter: core::ptr::null_mut(),
-        SetBusData: Some(set_data),
-        GetBusData: Some(get_data),
-    });
+    q.Interface
+        .cast::<BUS_INTERFACE_STANDARD>()
+        .write(BUS_INTERFACE_STANDARD {
+            Head: INTERFACE {
+                Size: size_of::<BUS_INTERFACE_STANDARD>() as u16,
+                Version: 1,
+                Context: pdo.cast(),
+                InterfaceReference: Some(reference),
+                InterfaceDereference: Some(dereference),
+            },
+            TranslateBusAddress: Some(translate),
+            GetDmaAdapter: core::ptr::null_mut(),
+            SetBusData: Some(set_data),
+            GetBusData: Some(get_data),
+        });
     reference(pdo.cast());
     Some(STATUS_SUCCESS)
 }
@@ -267,7 +335,13 @@ pub unsafe fn config(f: Function, irp: *mut IRP, at: *mut IO_STACK_LOCATION) {
     if p.WhichSpace != 0 {
         return;
     }
-    let done = transfer(f, p.Buffer, p.Offset, p.Length, (*at).MinorFunction == IRP_MN_WRITE_CONFIG);
+    let done = transfer(
+        f,
+        p.Buffer,
+        p.Offset,
+        p.Length,
+        (*at).MinorFunction == IRP_MN_WRITE_CONFIG,
+    );
     (*irp).IoStatus.Information = done as usize;
     (*irp).IoStatus.Status = STATUS_SUCCESS;
 }
@@ -283,7 +357,10 @@ mod tests {
         let io16 = decode_bar(0xc001, 0x0000_ff01, None).unwrap();
         assert_eq!(io16.size, 0x100);
         let memory = decode_bar(0xf200_0008, 0xff00_0008, None).unwrap();
-        assert_eq!((memory.io, memory.prefetchable, memory.base, memory.size), (false, true, 0xf200_0000, 16 << 20));
+        assert_eq!(
+            (memory.io, memory.prefetchable, memory.base, memory.size),
+            (false, true, 0xf200_0000, 16 << 20)
+        );
         let wide = decode_bar(0x0000_0004, 0xc000_0004, Some((1, u32::MAX))).unwrap();
         assert_eq!((wide.base, wide.size), (1 << 32, 1 << 30));
         assert_eq!(decode_bar(0, 0, None), None);

@@ -18,7 +18,8 @@ unsafe fn property(pdo: *mut DEVICE_OBJECT, which: u32) -> Result<Vec<u8>, NTSTA
     let n = node::of(pdo).ok_or(STATUS_INVALID_DEVICE_REQUEST)?;
     let key = format!("{ENUM}\\{}", n.instance);
     let value = |name: &str| {
-        crate::cm::read(|h| h.get(&key, name).map(|v| v.data.clone())).ok_or(STATUS_OBJECT_NAME_NOT_FOUND)
+        crate::cm::read(|h| h.get(&key, name).map(|v| v.data.clone()))
+            .ok_or(STATUS_OBJECT_NAME_NOT_FOUND)
     };
     match which {
         DevicePropertyDeviceDescription => value("DeviceDesc"),
@@ -33,13 +34,23 @@ unsafe fn property(pdo: *mut DEVICE_OBJECT, which: u32) -> Result<Vec<u8>, NTSTA
         DevicePropertyPhysicalDeviceObjectName => Ok(sz(&crate::io::names::name_of(pdo.cast()))),
         DevicePropertyBusTypeGuid => {
             let g = n.bus.BusTypeGuid;
-            Ok([&g.Data1.to_le_bytes()[..], &g.Data2.to_le_bytes(), &g.Data3.to_le_bytes(), &g.Data4].concat())
+            Ok([
+                &g.Data1.to_le_bytes()[..],
+                &g.Data2.to_le_bytes(),
+                &g.Data3.to_le_bytes(),
+                &g.Data4,
+            ]
+            .concat())
         }
         DevicePropertyLegacyBusType => Ok(n.bus.LegacyBusType.to_le_bytes().to_vec()),
         DevicePropertyBusNumber => Ok(n.bus.BusNumber.to_le_bytes().to_vec()),
         DevicePropertyEnumeratorName => Ok(sz(n.instance.split('\\').next().unwrap_or_default())),
-        DevicePropertyAddress if n.caps.Address != u32::MAX => Ok(n.caps.Address.to_le_bytes().to_vec()),
-        DevicePropertyUINumber if n.caps.UINumber != u32::MAX => Ok(n.caps.UINumber.to_le_bytes().to_vec()),
+        DevicePropertyAddress if n.caps.Address != u32::MAX => {
+            Ok(n.caps.Address.to_le_bytes().to_vec())
+        }
+        DevicePropertyUINumber if n.caps.UINumber != u32::MAX => {
+            Ok(n.caps.UINumber.to_le_bytes().to_vec())
+        }
         DevicePropertyInstallState => Ok(0u32.to_le_bytes().to_vec()),
         DevicePropertyContainerID => value("ContainerID"),
         DevicePropertyAddress | DevicePropertyUINumber => Err(STATUS_OBJECT_NAME_NOT_FOUND),
@@ -98,7 +109,9 @@ pub unsafe extern "win64" fn IoOpenDeviceRegistryKey(
     handle: *mut HANDLE,
 ) -> NTSTATUS {
     *handle = null_mut();
-    let Some(n) = node::of(pdo) else { return STATUS_INVALID_DEVICE_REQUEST };
+    let Some(n) = node::of(pdo) else {
+        return STATUS_INVALID_DEVICE_REQUEST;
+    };
     let key = format!("{ENUM}\\{}", n.instance);
     match kind & 3 {
         // PLUGPLAY_REGKEY_DEVICE
@@ -148,7 +161,9 @@ pub unsafe extern "win64" fn IoRegisterDeviceInterface(
     reference: *const UNICODE_STRING,
     link: *mut UNICODE_STRING,
 ) -> NTSTATUS {
-    let Some(n) = node::of(pdo) else { return STATUS_INVALID_DEVICE_REQUEST };
+    let Some(n) = node::of(pdo) else {
+        return STATUS_INVALID_DEVICE_REQUEST;
+    };
     let class = crate::rtl::strings::guid_text(&*class);
     let mut name = format!("\\??\\{}#{class}", n.instance.replace('\\', "#"));
     if !reference.is_null() && (*reference).Length != 0 {
@@ -173,7 +188,10 @@ pub unsafe extern "win64" fn IoRegisterDeviceInterface(
 ///
 /// # Safety
 /// As its page says.
-pub unsafe extern "win64" fn IoSetDeviceInterfaceState(link: *const UNICODE_STRING, enable: u8) -> NTSTATUS {
+pub unsafe extern "win64" fn IoSetDeviceInterfaceState(
+    link: *const UNICODE_STRING,
+    enable: u8,
+) -> NTSTATUS {
     crate::io::names::enable_interface(&String::from_utf16_lossy((*link).units()), enable != 0)
 }
 

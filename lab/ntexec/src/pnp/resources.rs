@@ -50,7 +50,9 @@ pub struct Assigned {
 ///
 /// # Safety
 /// `list` is a requirements list whose `ListSize` bytes are readable.
-pub unsafe fn alternatives(list: *const IO_RESOURCE_REQUIREMENTS_LIST) -> Vec<Vec<IO_RESOURCE_DESCRIPTOR>> {
+pub unsafe fn alternatives(
+    list: *const IO_RESOURCE_REQUIREMENTS_LIST,
+) -> Vec<Vec<IO_RESOURCE_DESCRIPTOR>> {
     let end = list.byte_add((*list).ListSize as usize) as usize;
     let mut at = (&raw const (*list).List).cast::<IO_RESOURCE_LIST>();
     let head = offset_of!(IO_RESOURCE_LIST, Descriptors);
@@ -62,46 +64,108 @@ pub unsafe fn alternatives(list: *const IO_RESOURCE_REQUIREMENTS_LIST) -> Vec<Ve
         let count = (*at).Count as usize;
         let first = at.byte_add(head).cast::<IO_RESOURCE_DESCRIPTOR>();
         let readable = (end - first as usize) / size_of::<IO_RESOURCE_DESCRIPTOR>();
-        out.push((0..count.min(readable)).map(|i| first.add(i).read()).collect());
+        out.push(
+            (0..count.min(readable))
+                .map(|i| first.add(i).read())
+                .collect(),
+        );
         at = first.add(count.min(readable)).cast();
     }
     out
 }
 
-fn partial(d: &IO_RESOURCE_DESCRIPTOR, kind: u8, flags: u16, u: CM_PARTIAL_U) -> CM_PARTIAL_RESOURCE_DESCRIPTOR {
-    CM_PARTIAL_RESOURCE_DESCRIPTOR { Type: kind, ShareDisposition: d.ShareDisposition, Flags: flags, u }
+fn partial(
+    d: &IO_RESOURCE_DESCRIPTOR,
+    kind: u8,
+    flags: u16,
+    u: CM_PARTIAL_U,
+) -> CM_PARTIAL_RESOURCE_DESCRIPTOR {
+    CM_PARTIAL_RESOURCE_DESCRIPTOR {
+        Type: kind,
+        ShareDisposition: d.ShareDisposition,
+        Flags: flags,
+        u,
+    }
 }
 
-type Pair = (CM_PARTIAL_RESOURCE_DESCRIPTOR, CM_PARTIAL_RESOURCE_DESCRIPTOR);
+type Pair = (
+    CM_PARTIAL_RESOURCE_DESCRIPTOR,
+    CM_PARTIAL_RESOURCE_DESCRIPTOR,
+);
 
-fn interrupt(d: &IO_RESOURCE_DESCRIPTOR, arbiter: &mut impl Arbiter, found: &mut Vec<Interrupt>) -> Option<Pair> {
+fn interrupt(
+    d: &IO_RESOURCE_DESCRIPTOR,
+    arbiter: &mut impl Arbiter,
+    found: &mut Vec<Interrupt>,
+) -> Option<Pair> {
     // SAFETY: the descriptor's type says that it is an interrupt.
     let wanted = unsafe { d.u.Interrupt };
     let flags = d.Flags & !CM_RESOURCE_INTERRUPT_POLICY_INCLUDED;
     if d.Flags & CM_RESOURCE_INTERRUPT_MESSAGE != 0 {
         let specified = wanted.AffinityPolicy == IrqPolicySpecifiedProcessors;
-        let i = arbiter.message(if specified { wanted.TargetedProcessors } else { 0 })?;
+        let i = arbiter.message(if specified {
+            wanted.TargetedProcessors
+        } else {
+            0
+        })?;
         found.push(i);
-        let raw = CM_MESSAGE_RAW { Group: 0, MessageCount: 1, Vector: i.vector.into(), Affinity: i.affinity };
-        let translated =
-            CM_INTERRUPT { Level: i.irql.into(), Group: 0, Vector: i.vector.into(), Affinity: i.affinity };
+        let raw = CM_MESSAGE_RAW {
+            Group: 0,
+            MessageCount: 1,
+            Vector: i.vector.into(),
+            Affinity: i.affinity,
+        };
+        let translated = CM_INTERRUPT {
+            Level: i.irql.into(),
+            Group: 0,
+            Vector: i.vector.into(),
+            Affinity: i.affinity,
+        };
         return Some((
             partial(d, d.Type, flags, CM_PARTIAL_U { MessageRaw: raw }),
-            partial(d, d.Type, flags, CM_PARTIAL_U { Interrupt: translated }),
+            partial(
+                d,
+                d.Type,
+                flags,
+                CM_PARTIAL_U {
+                    Interrupt: translated,
+                },
+            ),
         ));
     }
     let level = d.Flags & CM_RESOURCE_INTERRUPT_LATCHED == 0;
     let (line, i) = arbiter.line((wanted.MinimumVector, wanted.MaximumVector), level)?;
     found.push(i);
-    let raw = CM_INTERRUPT { Level: line as u16, Group: 0, Vector: line, Affinity: i.affinity };
-    let translated = CM_INTERRUPT { Level: i.irql.into(), Group: 0, Vector: i.vector.into(), Affinity: i.affinity };
+    let raw = CM_INTERRUPT {
+        Level: line as u16,
+        Group: 0,
+        Vector: line,
+        Affinity: i.affinity,
+    };
+    let translated = CM_INTERRUPT {
+        Level: i.irql.into(),
+        Group: 0,
+        Vector: i.vector.into(),
+        Affinity: i.affinity,
+    };
     Some((
         partial(d, d.Type, flags, CM_PARTIAL_U { Interrupt: raw }),
-        partial(d, d.Type, flags, CM_PARTIAL_U { Interrupt: translated }),
+        partial(
+            d,
+            d.Type,
+            flags,
+            CM_PARTIAL_U {
+                Interrupt: translated,
+            },
+        ),
     ))
 }
 
-fn assign(d: &IO_RESOURCE_DESCRIPTOR, arbiter: &mut impl Arbiter, found: &mut Vec<Interrupt>) -> Option<Pair> {
+fn assign(
+    d: &IO_RESOURCE_DESCRIPTOR,
+    arbiter: &mut impl Arbiter,
+    found: &mut Vec<Interrupt>,
+) -> Option<Pair> {
     let same = |p: CM_PARTIAL_RESOURCE_DESCRIPTOR| Some((p, p));
     // SAFETY: each arm reads the form that the type stands for.
     unsafe {
@@ -115,16 +179,33 @@ fn assign(d: &IO_RESOURCE_DESCRIPTOR, arbiter: &mut impl Arbiter, found: &mut Ve
                 } else {
                     arbiter.memory(r.Length, r.Alignment, range)?
                 };
-                let range = CM_RANGE { Start: start as i64, Length: r.Length };
+                let range = CM_RANGE {
+                    Start: start as i64,
+                    Length: r.Length,
+                };
                 same(partial(d, d.Type, d.Flags, CM_PARTIAL_U { Range: range }))
             }
             CmResourceTypeBusNumber => {
                 let b = d.u.BusNumber;
-                same(partial(d, d.Type, d.Flags, CM_PARTIAL_U { BusNumber: [b[1], b[0], 0] }))
+                same(partial(
+                    d,
+                    d.Type,
+                    d.Flags,
+                    CM_PARTIAL_U {
+                        BusNumber: [b[1], b[0], 0],
+                    },
+                ))
             }
             _ => {
                 let data = d.u.DevicePrivate;
-                same(partial(d, d.Type, d.Flags, CM_PARTIAL_U { DevicePrivate: data }))
+                same(partial(
+                    d,
+                    d.Type,
+                    d.Flags,
+                    CM_PARTIAL_U {
+                        DevicePrivate: data,
+                    },
+                ))
             }
         }
     }
@@ -136,7 +217,9 @@ fn assign_list(
     arbiter: &mut impl Arbiter,
     found: &mut Vec<Interrupt>,
 ) -> Option<Vec<Pair>> {
-    let wanted = |d: &IO_RESOURCE_DESCRIPTOR| !matches!(d.Type, CmResourceTypeNull | CmResourceTypeConfigData);
+    let wanted = |d: &IO_RESOURCE_DESCRIPTOR| {
+        !matches!(d.Type, CmResourceTypeNull | CmResourceTypeConfigData)
+    };
     let mut out: Vec<Pair> = Vec::new();
     let mut satisfied = true;
     for d in descriptors.iter().filter(|d| wanted(d)) {
@@ -160,7 +243,11 @@ fn bytes<T: Copy>(value: &T) -> &[u8] {
 }
 
 /// A CM_RESOURCE_LIST of one full descriptor.
-pub fn cm_list(interface: i32, bus: u32, descriptors: &[CM_PARTIAL_RESOURCE_DESCRIPTOR]) -> Vec<u8> {
+pub fn cm_list(
+    interface: i32,
+    bus: u32,
+    descriptors: &[CM_PARTIAL_RESOURCE_DESCRIPTOR],
+) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend_from_slice(&1u32.to_le_bytes());
     out.extend_from_slice(&interface.to_le_bytes());
@@ -168,12 +255,19 @@ pub fn cm_list(interface: i32, bus: u32, descriptors: &[CM_PARTIAL_RESOURCE_DESC
     out.extend_from_slice(&1u16.to_le_bytes());
     out.extend_from_slice(&1u16.to_le_bytes());
     out.extend_from_slice(&(descriptors.len() as u32).to_le_bytes());
-    descriptors.iter().for_each(|d| out.extend_from_slice(bytes(d)));
+    descriptors
+        .iter()
+        .for_each(|d| out.extend_from_slice(bytes(d)));
     out
 }
 
 /// An IO_RESOURCE_REQUIREMENTS_LIST with one alternative.
-pub fn io_list(interface: i32, bus: u32, slot: u32, descriptors: &[IO_RESOURCE_DESCRIPTOR]) -> Vec<u8> {
+pub fn io_list(
+    interface: i32,
+    bus: u32,
+    slot: u32,
+    descriptors: &[IO_RESOURCE_DESCRIPTOR],
+) -> Vec<u8> {
     let size = 40 + size_of_val(descriptors);
     let mut out = Vec::new();
     for word in [size as u32, interface as u32, bus, slot, 0, 0, 0, 1] {
@@ -182,7 +276,9 @@ pub fn io_list(interface: i32, bus: u32, slot: u32, descriptors: &[IO_RESOURCE_D
     out.extend_from_slice(&1u16.to_le_bytes());
     out.extend_from_slice(&1u16.to_le_bytes());
     out.extend_from_slice(&(descriptors.len() as u32).to_le_bytes());
-    descriptors.iter().for_each(|d| out.extend_from_slice(bytes(d)));
+    descriptors
+        .iter()
+        .for_each(|d| out.extend_from_slice(bytes(d)));
     out
 }
 
@@ -190,7 +286,10 @@ pub fn io_list(interface: i32, bus: u32, slot: u32, descriptors: &[IO_RESOURCE_D
 ///
 /// # Safety
 /// As [`alternatives`].
-pub unsafe fn arbitrate(list: *const IO_RESOURCE_REQUIREMENTS_LIST, arbiter: &mut impl Arbiter) -> Option<Assigned> {
+pub unsafe fn arbitrate(
+    list: *const IO_RESOURCE_REQUIREMENTS_LIST,
+    arbiter: &mut impl Arbiter,
+) -> Option<Assigned> {
     let (interface, bus) = ((*list).InterfaceType, (*list).BusNumber);
     for descriptors in alternatives(list) {
         let mut interrupts = Vec::new();

@@ -19,7 +19,13 @@ use crate::ob;
 use crate::sync::Lock;
 
 /// REQUEST_POWER_COMPLETE
-type Complete = unsafe extern "win64" fn(*mut DEVICE_OBJECT, u8, POWER_STATE, *mut c_void, *mut IO_STATUS_BLOCK);
+type Complete = unsafe extern "win64" fn(
+    *mut DEVICE_OBJECT,
+    u8,
+    POWER_STATE,
+    *mut c_void,
+    *mut IO_STATUS_BLOCK,
+);
 
 struct Request {
     device: *mut DEVICE_OBJECT,
@@ -32,11 +38,21 @@ struct Request {
 
 static STATES: Lock<BTreeMap<(usize, u32), i32>> = Lock::new(BTreeMap::new());
 
-unsafe extern "win64" fn done(_device: *mut DEVICE_OBJECT, irp: *mut IRP, context: *mut c_void) -> NTSTATUS {
+unsafe extern "win64" fn done(
+    _device: *mut DEVICE_OBJECT,
+    irp: *mut IRP,
+    context: *mut c_void,
+) -> NTSTATUS {
     let request = Box::from_raw(context.cast::<Request>());
     let mut status = (*irp).IoStatus;
     if let Some(complete) = request.complete {
-        complete(request.device, request.minor, request.state, request.context, &mut status);
+        complete(
+            request.device,
+            request.minor,
+            request.state,
+            request.context,
+            &mut status,
+        );
     }
     IoFreeIrp(irp);
     ob::ObfDereferenceObject(request.top.cast());
@@ -55,7 +71,10 @@ pub unsafe extern "win64" fn PoRequestPowerIrp(
     context: *mut c_void,
     sent: *mut *mut IRP,
 ) -> NTSTATUS {
-    if !matches!(minor, IRP_MN_SET_POWER | IRP_MN_QUERY_POWER | IRP_MN_WAIT_WAKE) {
+    if !matches!(
+        minor,
+        IRP_MN_SET_POWER | IRP_MN_QUERY_POWER | IRP_MN_WAIT_WAKE
+    ) {
         return STATUS_INVALID_PARAMETER_2;
     }
     let top = IoGetAttachedDeviceReference(device);
@@ -70,10 +89,21 @@ pub unsafe extern "win64" fn PoRequestPowerIrp(
     (*n).MinorFunction = minor;
     (*n).Parameters.Power.Type = DevicePowerState;
     (*n).Parameters.Power.State = state;
-    let request = Box::into_raw(Box::new(Request { device, top, minor, state, complete, context }));
+    let request = Box::into_raw(Box::new(Request {
+        device,
+        top,
+        minor,
+        state,
+        complete,
+        context,
+    }));
     set_completion(irp, done, request.cast());
     if !sent.is_null() {
-        *sent = if minor == IRP_MN_WAIT_WAKE { irp } else { null_mut() };
+        *sent = if minor == IRP_MN_WAIT_WAKE {
+            irp
+        } else {
+            null_mut()
+        };
     }
     let (top, irp) = (top as usize, irp as usize);
     // SAFETY: the request's reference keeps the stack's top until the IRP is complete.
@@ -87,9 +117,17 @@ pub unsafe extern "win64" fn PoRequestPowerIrp(
 ///
 /// # Safety
 /// As its page says.
-pub unsafe extern "win64" fn PoSetPowerState(device: *mut DEVICE_OBJECT, kind: u32, state: POWER_STATE) -> POWER_STATE {
-    let old = STATES.lock().insert((device as usize, kind), state.DeviceState);
-    POWER_STATE { DeviceState: old.unwrap_or(PowerDeviceUnspecified) }
+pub unsafe extern "win64" fn PoSetPowerState(
+    device: *mut DEVICE_OBJECT,
+    kind: u32,
+    state: POWER_STATE,
+) -> POWER_STATE {
+    let old = STATES
+        .lock()
+        .insert((device as usize, kind), state.DeviceState);
+    POWER_STATE {
+        DeviceState: old.unwrap_or(PowerDeviceUnspecified),
+    }
 }
 
 /// PoStartNextPowerIrp: nothing to do since Windows Vista.
@@ -108,7 +146,11 @@ pub unsafe extern "win64" fn PoCallDriver(device: *mut DEVICE_OBJECT, irp: *mut 
 
 /// Tells every started device that the system goes down, leaves first. PASSIVE_LEVEL.
 pub fn shut_down(restart: bool) {
-    let action = if restart { PowerActionShutdownReset } else { PowerActionShutdownOff };
+    let action = if restart {
+        PowerActionShutdownReset
+    } else {
+        PowerActionShutdownOff
+    };
     crate::pnp::for_each_leaf_first(move |n| {
         if n.state != crate::pnp::node::State::Started {
             return;
@@ -116,15 +158,27 @@ pub fn shut_down(restart: bool) {
         // SAFETY: on PnP's thread the stack stays as it is.
         let status = unsafe {
             let top = IoGetAttachedDevice(n.pdo);
-            call(top, IRP_MJ_POWER, IRP_MN_SET_POWER, STATUS_NOT_SUPPORTED, 0, |l| {
-                l.Parameters.Power.Type = SystemPowerState;
-                l.Parameters.Power.State = POWER_STATE { SystemState: PowerSystemShutdown };
-                l.Parameters.Power.ShutdownType = action;
-            })
+            call(
+                top,
+                IRP_MJ_POWER,
+                IRP_MN_SET_POWER,
+                STATUS_NOT_SUPPORTED,
+                0,
+                |l| {
+                    l.Parameters.Power.Type = SystemPowerState;
+                    l.Parameters.Power.State = POWER_STATE {
+                        SystemState: PowerSystemShutdown,
+                    };
+                    l.Parameters.Power.ShutdownType = action;
+                },
+            )
             .Status
         };
         if status < 0 && status != STATUS_NOT_SUPPORTED {
-            crate::kd::text(&alloc::format!("{}: shutdown failed with {status:#x}", n.instance));
+            crate::kd::text(&alloc::format!(
+                "{}: shutdown failed with {status:#x}",
+                n.instance
+            ));
         }
     });
 }

@@ -31,12 +31,20 @@ fn fold(u: u16, to: impl Fn(char) -> Option<char>) -> u16 {
 
 /// A unit in upper case, where that is one unit.
 pub fn upper_unit(u: u16) -> u16 {
-    fold(u, |c| Some(c.to_uppercase()).filter(|i| i.len() == 1).and_then(|mut i| i.next()))
+    fold(u, |c| {
+        Some(c.to_uppercase())
+            .filter(|i| i.len() == 1)
+            .and_then(|mut i| i.next())
+    })
 }
 
 /// A unit in lower case, where that is one unit.
 pub fn lower_unit(u: u16) -> u16 {
-    fold(u, |c| Some(c.to_lowercase()).filter(|i| i.len() == 1).and_then(|mut i| i.next()))
+    fold(u, |c| {
+        Some(c.to_lowercase())
+            .filter(|i| i.len() == 1)
+            .and_then(|mut i| i.next())
+    })
 }
 
 impl Unit for u16 {
@@ -85,16 +93,25 @@ unsafe fn find<T: Unit>(s: *const T, c: T) -> *mut T {
 
 unsafe fn find_last<T: Unit>(s: *const T, c: T) -> *mut T {
     let n = length(s, usize::MAX);
-    (0..=n).rev().map(|i| s.add(i)).find(|&p| *p == c).map_or(null_mut(), <*const T>::cast_mut)
+    (0..=n)
+        .rev()
+        .map(|i| s.add(i))
+        .find(|&p| *p == c)
+        .map_or(null_mut(), <*const T>::cast_mut)
 }
 
 unsafe fn find_str<T: Unit>(s: *const T, what: *const T) -> *mut T {
     let (n, m) = (length(s, usize::MAX), length(what, usize::MAX));
-    let (hay, needle) = (core::slice::from_raw_parts(s, n), core::slice::from_raw_parts(what, m));
+    let (hay, needle) = (
+        core::slice::from_raw_parts(s, n),
+        core::slice::from_raw_parts(what, m),
+    );
     if m == 0 {
         return s.cast_mut();
     }
-    hay.windows(m).position(|w| w == needle).map_or(null_mut(), |i| s.add(i).cast_mut())
+    hay.windows(m)
+        .position(|w| w == needle)
+        .map_or(null_mut(), |i| s.add(i).cast_mut())
 }
 
 unsafe fn copy_n<T: Unit>(to: *mut T, from: *const T, n: usize) {
@@ -173,7 +190,11 @@ fn finish<T: Unit>(written: usize, n: usize, to: *mut T) -> i32 {
         // SAFETY: the buffer has room for n, and this is inside.
         unsafe { *to.add(written) = T::default() };
     }
-    if written > n { -1 } else { i32::try_from(written).unwrap_or(i32::MAX) }
+    if written > n {
+        -1
+    } else {
+        i32::try_from(written).unwrap_or(i32::MAX)
+    }
 }
 
 unsafe fn print_narrow(to: *mut u8, n: usize, f: *const u8, va: *const u64) -> i32 {
@@ -249,10 +270,19 @@ mod tests {
         let mut b = [b'x'; 8];
         // SAFETY: formats with their arguments, buffers of the size given.
         unsafe {
-            assert_eq!(_vsnprintf(b.as_mut_ptr(), 8, c"%d".as_ptr().cast(), args.as_ptr()), 5);
+            assert_eq!(
+                _vsnprintf(b.as_mut_ptr(), 8, c"%d".as_ptr().cast(), args.as_ptr()),
+                5
+            );
             assert_eq!(&b, b"12345\0xx");
-            assert_eq!(_vsnprintf(b.as_mut_ptr(), 5, c"%u".as_ptr().cast(), args.as_ptr()), 5);
-            assert_eq!(_vsnprintf(b.as_mut_ptr(), 3, c"%u".as_ptr().cast(), args.as_ptr()), -1);
+            assert_eq!(
+                _vsnprintf(b.as_mut_ptr(), 5, c"%u".as_ptr().cast(), args.as_ptr()),
+                5
+            );
+            assert_eq!(
+                _vsnprintf(b.as_mut_ptr(), 3, c"%u".as_ptr().cast(), args.as_ptr()),
+                -1
+            );
         }
     }
 

@@ -57,7 +57,12 @@ pub unsafe extern "win64" fn vDbgPrintExWithPrefix(
 ///
 /// # Safety
 /// As printf.
-pub unsafe extern "win64" fn vDbgPrintEx(component: u32, level: u32, format: *const u8, va: *const u64) -> u32 {
+pub unsafe extern "win64" fn vDbgPrintEx(
+    component: u32,
+    level: u32,
+    format: *const u8,
+    va: *const u64,
+) -> u32 {
     vDbgPrintExWithPrefix(core::ptr::null(), component, level, format, va)
 }
 
@@ -75,7 +80,9 @@ crate::variadic!(DbgPrintEx, 3, "r9", vDbgPrintEx);
 /// The callback must stay callable until it is removed.
 pub unsafe extern "win64" fn DbgSetDebugPrintCallback(callback: Callback, enable: u8) -> NTSTATUS {
     let mut list = CALLBACKS.lock();
-    let at = list.iter().position(|c| core::ptr::fn_addr_eq(*c, callback));
+    let at = list
+        .iter()
+        .position(|c| core::ptr::fn_addr_eq(*c, callback));
     match (at, enable != 0) {
         (None, true) => list.push(callback),
         (Some(i), false) => {
@@ -90,7 +97,11 @@ pub unsafe extern "win64" fn DbgSetDebugPrintCallback(callback: Callback, enable
 ///
 /// # Safety
 /// None needed.
-pub unsafe extern "win64" fn DbgSetDebugFilterState(_component: u32, _level: u32, _state: u8) -> NTSTATUS {
+pub unsafe extern "win64" fn DbgSetDebugFilterState(
+    _component: u32,
+    _level: u32,
+    _state: u8,
+) -> NTSTATUS {
     STATUS_SUCCESS
 }
 

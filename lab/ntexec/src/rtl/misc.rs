@@ -22,7 +22,8 @@ struct VersionInfo {
     product_type: u8,
     reserved: u8,
 }
-const _: () = assert!(size_of::<VersionInfo>() == 284 && offset_of!(VersionInfo, service_pack) == 276);
+const _: () =
+    assert!(size_of::<VersionInfo>() == 284 && offset_of!(VersionInfo, service_pack) == 276);
 
 /// RtlGetVersion: the caller's structure is OSVERSIONINFOW or OSVERSIONINFOEXW, by its size.
 ///
@@ -42,7 +43,11 @@ pub unsafe extern "win64" fn RtlGetVersion(info: *mut u32) -> NTSTATUS {
         product_type: 1,
         reserved: 0,
     };
-    let n = if size == size_of::<VersionInfo>() { size } else { 276 };
+    let n = if size == size_of::<VersionInfo>() {
+        size
+    } else {
+        276
+    };
     core::ptr::copy_nonoverlapping((&raw const own).cast::<u8>(), info.cast(), n);
     STATUS_SUCCESS
 }
@@ -101,7 +106,10 @@ pub fn time_fields(time: LARGE_INTEGER) -> TimeFields {
 ///
 /// # Safety
 /// Both are valid.
-pub unsafe extern "win64" fn RtlTimeToTimeFields(time: *const LARGE_INTEGER, fields: *mut TimeFields) {
+pub unsafe extern "win64" fn RtlTimeToTimeFields(
+    time: *const LARGE_INTEGER,
+    fields: *mut TimeFields,
+) {
     *fields = time_fields(*time);
 }
 

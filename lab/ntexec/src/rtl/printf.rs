@@ -47,7 +47,12 @@ const MAX_WIDTH: usize = 4096;
 ///
 /// # Safety
 /// `format` ends in a 0 and `va` points to the arguments that it asks for.
-pub unsafe fn format(format: &dyn Fn(usize) -> u16, wide: bool, va: *const u64, out: &mut dyn FnMut(u16)) {
+pub unsafe fn format(
+    format: &dyn Fn(usize) -> u16,
+    wide: bool,
+    va: *const u64,
+    out: &mut dyn FnMut(u16),
+) {
     let mut va = Va(va);
     let mut at = 0;
     loop {
@@ -172,11 +177,21 @@ unsafe fn emit(kind: u8, spec: &Spec, wide: bool, va: &mut Va, out: &mut dyn FnM
                 b'o' => 8,
                 _ => 16,
             };
-            let unsigned = Spec { plus: false, space: false, ..*spec };
+            let unsigned = Spec {
+                plus: false,
+                space: false,
+                ..*spec
+            };
             integer(value, false, base, kind == b'X', &unsigned, out);
         }
         b'p' => {
-            let plain = Spec { precision: Some(16), plus: false, space: false, zero: false, ..*spec };
+            let plain = Spec {
+                precision: Some(16),
+                plus: false,
+                space: false,
+                zero: false,
+                ..*spec
+            };
             integer(va.next(), false, 16, true, &plain, out);
         }
         b'c' | b'C' => {
@@ -187,7 +202,11 @@ unsafe fn emit(kind: u8, spec: &Spec, wide: bool, va: &mut Va, out: &mut dyn FnM
         }
         b's' | b'S' => {
             let p = va.next();
-            if narrow(kind == b'S', spec.size, wide) { c_string(p as *const u8, spec, out) } else { c_string(p as *const u16, spec, out) }
+            if narrow(kind == b'S', spec.size, wide) {
+                c_string(p as *const u8, spec, out)
+            } else {
+                c_string(p as *const u16, spec, out)
+            }
         }
         b'Z' => counted(va.next(), spec, out),
         b'e' | b'E' | b'f' | b'g' | b'G' | b'a' | b'A' | b'n' => {
@@ -257,7 +276,14 @@ fn text(len: usize, at: &dyn Fn(usize) -> u16, spec: &Spec, out: &mut dyn FnMut(
     }
 }
 
-fn integer(value: u64, negative: bool, base: u64, upper: bool, spec: &Spec, out: &mut dyn FnMut(u16)) {
+fn integer(
+    value: u64,
+    negative: bool,
+    base: u64,
+    upper: bool,
+    spec: &Spec,
+    out: &mut dyn FnMut(u16),
+) {
     let mut digits = [0u8; 24];
     let mut n = 0;
     let mut rest = value;
@@ -343,7 +369,10 @@ mod tests {
         ] {
             assert_eq!(run(fmt, false, &[arg]), want, "{fmt}");
         }
-        assert_eq!(run("%*d|%-*d|%.*d", false, &[4, 1, 4, 2, 3, 3]), "   1|2   |003");
+        assert_eq!(
+            run("%*d|%-*d|%.*d", false, &[4, 1, 4, 2, 3, 3]),
+            "   1|2   |003"
+        );
     }
 
     #[test]
@@ -372,10 +401,25 @@ mod tests {
     #[test]
     fn counted_strings_need_no_end() {
         let mut u: Vec<u16> = "count".encode_utf16().collect();
-        let us = UNICODE_STRING { Length: 6, MaximumLength: 10, Buffer: u.as_mut_ptr() };
+        let us = UNICODE_STRING {
+            Length: 6,
+            MaximumLength: 10,
+            Buffer: u.as_mut_ptr(),
+        };
         let mut a = *b"ansi";
-        let s = STRING { Length: 4, MaximumLength: 4, Buffer: a.as_mut_ptr() };
-        assert_eq!(run("%wZ %Z", false, &[&raw const us as u64, &raw const s as u64]), "cou ansi");
+        let s = STRING {
+            Length: 4,
+            MaximumLength: 4,
+            Buffer: a.as_mut_ptr(),
+        };
+        assert_eq!(
+            run(
+                "%wZ %Z",
+                false,
+                &[&raw const us as u64, &raw const s as u64]
+            ),
+            "cou ansi"
+        );
     }
 
     #[test]

@@ -26,11 +26,19 @@ fn fits(bytes: usize) -> Option<u16> {
 /// # Safety
 /// `source` is null or ends in a 0.
 pub unsafe extern "win64" fn RtlInitUnicodeString(to: *mut UNICODE_STRING, source: *const u16) {
-    let bytes = if source.is_null() { 0 } else { super::crt::wcslen(source) * 2 };
+    let bytes = if source.is_null() {
+        0
+    } else {
+        super::crt::wcslen(source) * 2
+    };
     let bytes = bytes.min(0xfffc);
     *to = UNICODE_STRING {
         Length: bytes as u16,
-        MaximumLength: if source.is_null() { 0 } else { bytes as u16 + 2 },
+        MaximumLength: if source.is_null() {
+            0
+        } else {
+            bytes as u16 + 2
+        },
         Buffer: source.cast_mut(),
     };
 }
@@ -40,24 +48,41 @@ pub unsafe extern "win64" fn RtlInitUnicodeString(to: *mut UNICODE_STRING, sourc
 /// # Safety
 /// `source` is null or ends in a 0.
 pub unsafe extern "win64" fn RtlInitAnsiString(to: *mut STRING, source: *const u8) {
-    let bytes = if source.is_null() { 0 } else { super::crt::strlen(source) };
+    let bytes = if source.is_null() {
+        0
+    } else {
+        super::crt::strlen(source)
+    };
     let bytes = bytes.min(0xfffe);
     *to = STRING {
         Length: bytes as u16,
-        MaximumLength: if source.is_null() { 0 } else { bytes as u16 + 1 },
+        MaximumLength: if source.is_null() {
+            0
+        } else {
+            bytes as u16 + 1
+        },
         Buffer: source.cast_mut(),
     };
 }
 
 /// Room for `bytes` in `to`, from pool if the caller wants it.
-unsafe fn room(to: *mut UNICODE_STRING, bytes: usize, with_end: usize, allocate_it: bool) -> Result<(), NTSTATUS> {
+unsafe fn room(
+    to: *mut UNICODE_STRING,
+    bytes: usize,
+    with_end: usize,
+    allocate_it: bool,
+) -> Result<(), NTSTATUS> {
     let total = fits(bytes + with_end).ok_or(STATUS_INVALID_PARAMETER_2)?;
     if allocate_it {
         let buffer = allocate(usize::from(total).max(2));
         if buffer.is_null() {
             return Err(STATUS_NO_MEMORY);
         }
-        *to = UNICODE_STRING { Length: 0, MaximumLength: total, Buffer: buffer.cast() };
+        *to = UNICODE_STRING {
+            Length: 0,
+            MaximumLength: total,
+            Buffer: buffer.cast(),
+        };
     } else if usize::from((*to).MaximumLength) < bytes {
         return Err(STATUS_BUFFER_OVERFLOW);
     }
@@ -104,12 +129,18 @@ pub unsafe extern "win64" fn RtlUnicodeStringToAnsiString(
     let mut n = units.len();
     let mut status = STATUS_SUCCESS;
     if allocate_it != 0 {
-        let Some(total) = fits(n + 1) else { return STATUS_INVALID_PARAMETER_2 };
+        let Some(total) = fits(n + 1) else {
+            return STATUS_INVALID_PARAMETER_2;
+        };
         let buffer = allocate(total.into());
         if buffer.is_null() {
             return STATUS_NO_MEMORY;
         }
-        *to = STRING { Length: 0, MaximumLength: total, Buffer: buffer.cast() };
+        *to = STRING {
+            Length: 0,
+            MaximumLength: total,
+            Buffer: buffer.cast(),
+        };
     } else if usize::from((*to).MaximumLength) < n + 1 {
         if (*to).MaximumLength == 0 {
             return STATUS_BUFFER_OVERFLOW;
@@ -144,7 +175,11 @@ pub unsafe extern "win64" fn RtlFreeAnsiString(s: *mut STRING) {
     if !(*s).Buffer.is_null() {
         ExFreePoolWithTag((*s).Buffer.cast(), 0);
     }
-    *s = STRING { Length: 0, MaximumLength: 0, Buffer: null_mut() };
+    *s = STRING {
+        Length: 0,
+        MaximumLength: 0,
+        Buffer: null_mut(),
+    };
 }
 
 unsafe fn append(to: *mut UNICODE_STRING, units: &[u16]) -> NTSTATUS {
@@ -162,11 +197,17 @@ unsafe fn append(to: *mut UNICODE_STRING, units: &[u16]) -> NTSTATUS {
 ///
 /// # Safety
 /// `source` is null or ends in a 0.
-pub unsafe extern "win64" fn RtlAppendUnicodeToString(to: *mut UNICODE_STRING, source: *const u16) -> NTSTATUS {
+pub unsafe extern "win64" fn RtlAppendUnicodeToString(
+    to: *mut UNICODE_STRING,
+    source: *const u16,
+) -> NTSTATUS {
     if source.is_null() {
         return STATUS_SUCCESS;
     }
-    append(to, core::slice::from_raw_parts(source, super::crt::wcslen(source)))
+    append(
+        to,
+        core::slice::from_raw_parts(source, super::crt::wcslen(source)),
+    )
 }
 
 /// RtlAppendUnicodeStringToString.
@@ -184,7 +225,10 @@ pub unsafe extern "win64" fn RtlAppendUnicodeStringToString(
 ///
 /// # Safety
 /// Both strings are valid; `from` may be null.
-pub unsafe extern "win64" fn RtlCopyUnicodeString(to: *mut UNICODE_STRING, from: *const UNICODE_STRING) {
+pub unsafe extern "win64" fn RtlCopyUnicodeString(
+    to: *mut UNICODE_STRING,
+    from: *const UNICODE_STRING,
+) {
     (*to).Length = 0;
     if from.is_null() {
         return;
@@ -216,20 +260,37 @@ pub unsafe extern "win64" fn RtlCompareUnicodeString(
 ///
 /// # Safety
 /// Both strings are valid.
-pub unsafe extern "win64" fn RtlEqualUnicodeString(a: *const UNICODE_STRING, b: *const UNICODE_STRING, fold: u8) -> u8 {
-    compare((*a).units(), (*b).units(), fold != 0).is_eq().into()
+pub unsafe extern "win64" fn RtlEqualUnicodeString(
+    a: *const UNICODE_STRING,
+    b: *const UNICODE_STRING,
+    fold: u8,
+) -> u8 {
+    compare((*a).units(), (*b).units(), fold != 0)
+        .is_eq()
+        .into()
 }
 
 /// RtlPrefixUnicodeString: PASSIVE_LEVEL.
 ///
 /// # Safety
 /// Both strings are valid.
-pub unsafe extern "win64" fn RtlPrefixUnicodeString(a: *const UNICODE_STRING, b: *const UNICODE_STRING, fold: u8) -> u8 {
+pub unsafe extern "win64" fn RtlPrefixUnicodeString(
+    a: *const UNICODE_STRING,
+    b: *const UNICODE_STRING,
+    fold: u8,
+) -> u8 {
     let (a, b) = ((*a).units(), (*b).units());
-    b.get(..a.len()).is_some_and(|b| compare(a, b, fold != 0).is_eq()).into()
+    b.get(..a.len())
+        .is_some_and(|b| compare(a, b, fold != 0).is_eq())
+        .into()
 }
 
-unsafe fn map(to: *mut UNICODE_STRING, from: *const UNICODE_STRING, allocate_it: u8, f: fn(u16) -> u16) -> NTSTATUS {
+unsafe fn map(
+    to: *mut UNICODE_STRING,
+    from: *const UNICODE_STRING,
+    allocate_it: u8,
+    f: fn(u16) -> u16,
+) -> NTSTATUS {
     let units = (*from).units();
     if let Err(status) = room(to, units.len() * 2, 0, allocate_it != 0) {
         return status;
@@ -274,7 +335,11 @@ pub unsafe extern "win64" fn RtlUpcaseUnicodeChar(c: u16) -> u16 {
 
 /// The number at the head of a string: blanks, a sign, 0x, 0o or 0b if `base` is 0; then digits as far as they go.
 pub fn parse_integer(units: &[u16], base: u32) -> Option<u32> {
-    let mut rest = units.iter().copied().map(|u| char::from_u32(u.into()).unwrap_or('\u{fffd}')).peekable();
+    let mut rest = units
+        .iter()
+        .copied()
+        .map(|u| char::from_u32(u.into()).unwrap_or('\u{fffd}'))
+        .peekable();
     while rest.next_if(|c| *c <= ' ').is_some() {}
     let negative = match rest.next_if(|c| matches!(c, '-' | '+')) {
         Some(sign) => sign == '-',
@@ -301,14 +366,22 @@ pub fn parse_integer(units: &[u16], base: u32) -> Option<u32> {
     while let Some(d) = rest.next().and_then(|c| c.to_digit(base)) {
         value = value.wrapping_mul(base).wrapping_add(d);
     }
-    Some(if negative { value.wrapping_neg() } else { value })
+    Some(if negative {
+        value.wrapping_neg()
+    } else {
+        value
+    })
 }
 
 /// RtlUnicodeStringToInteger: PASSIVE_LEVEL.
 ///
 /// # Safety
 /// The string is valid, `value` writable.
-pub unsafe extern "win64" fn RtlUnicodeStringToInteger(s: *const UNICODE_STRING, base: u32, value: *mut u32) -> NTSTATUS {
+pub unsafe extern "win64" fn RtlUnicodeStringToInteger(
+    s: *const UNICODE_STRING,
+    base: u32,
+    value: *mut u32,
+) -> NTSTATUS {
     match parse_integer((*s).units(), base) {
         Some(n) => {
             *value = n;
@@ -322,7 +395,11 @@ pub unsafe extern "win64" fn RtlUnicodeStringToInteger(s: *const UNICODE_STRING,
 ///
 /// # Safety
 /// The string is valid.
-pub unsafe extern "win64" fn RtlIntegerToUnicodeString(value: u32, base: u32, to: *mut UNICODE_STRING) -> NTSTATUS {
+pub unsafe extern "win64" fn RtlIntegerToUnicodeString(
+    value: u32,
+    base: u32,
+    to: *mut UNICODE_STRING,
+) -> NTSTATUS {
     let base = match base {
         0 => 10,
         2 | 8 | 10 | 16 => base,
@@ -331,7 +408,9 @@ pub unsafe extern "win64" fn RtlIntegerToUnicodeString(value: u32, base: u32, to
     let mut digits = [0u16; 32];
     let (mut n, mut rest) = (0, value);
     loop {
-        let d = char::from_digit(rest % base, base).unwrap_or('0').to_ascii_uppercase();
+        let d = char::from_digit(rest % base, base)
+            .unwrap_or('0')
+            .to_ascii_uppercase();
         digits[31 - n] = d as u16;
         n += 1;
         rest /= base;
@@ -351,7 +430,17 @@ pub fn guid_text(g: &GUID) -> alloc::string::String {
     let d = g.Data4;
     alloc::format!(
         "{{{:08x}-{:04x}-{:04x}-{:02x}{:02x}-{:02x}{:02x}{:02x}{:02x}{:02x}{:02x}}}",
-        g.Data1, g.Data2, g.Data3, d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7]
+        g.Data1,
+        g.Data2,
+        g.Data3,
+        d[0],
+        d[1],
+        d[2],
+        d[3],
+        d[4],
+        d[5],
+        d[6],
+        d[7]
     )
 }
 
@@ -359,7 +448,9 @@ pub fn guid_text(g: &GUID) -> alloc::string::String {
 pub fn parse_guid(text: &str) -> Option<GUID> {
     let inner = text.strip_prefix('{')?.strip_suffix('}')?;
     let parts: alloc::vec::Vec<&str> = inner.split('-').collect();
-    let [a, b, c, d, e] = parts.as_slice() else { return None };
+    let [a, b, c, d, e] = parts.as_slice() else {
+        return None;
+    };
     if [a.len(), b.len(), c.len(), d.len(), e.len()] != [8, 4, 4, 4, 12] {
         return None;
     }
@@ -376,7 +467,10 @@ pub fn parse_guid(text: &str) -> Option<GUID> {
 ///
 /// # Safety
 /// `guid` is readable, `to` writable.
-pub unsafe extern "win64" fn RtlStringFromGUID(guid: *const GUID, to: *mut UNICODE_STRING) -> NTSTATUS {
+pub unsafe extern "win64" fn RtlStringFromGUID(
+    guid: *const GUID,
+    to: *mut UNICODE_STRING,
+) -> NTSTATUS {
     let text = guid_text(&*guid);
     if let Err(status) = room(to, text.len() * 2, 2, true) {
         return status;
@@ -392,7 +486,10 @@ pub unsafe extern "win64" fn RtlStringFromGUID(guid: *const GUID, to: *mut UNICO
 ///
 /// # Safety
 /// Both are valid.
-pub unsafe extern "win64" fn RtlGUIDFromString(s: *const UNICODE_STRING, guid: *mut GUID) -> NTSTATUS {
+pub unsafe extern "win64" fn RtlGUIDFromString(
+    s: *const UNICODE_STRING,
+    guid: *mut GUID,
+) -> NTSTATUS {
     match parse_guid(&alloc::string::String::from_utf16_lossy((*s).units())) {
         Some(g) => {
             *guid = g;
@@ -454,7 +551,11 @@ mod tests {
     #[test]
     fn appending_fails_without_room_and_keeps_the_string() {
         let mut b = [0u16; 4];
-        let mut s = UNICODE_STRING { Length: 0, MaximumLength: 8, Buffer: b.as_mut_ptr() };
+        let mut s = UNICODE_STRING {
+            Length: 0,
+            MaximumLength: 8,
+            Buffer: b.as_mut_ptr(),
+        };
         // SAFETY: valid strings.
         unsafe {
             assert_eq!(append(&mut s, &w("abc")), STATUS_SUCCESS);

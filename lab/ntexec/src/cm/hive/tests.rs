@@ -14,7 +14,8 @@ fn hive() -> Hive {
 fn names_compare_without_regard_to_case_and_keep_their_spelling() {
     let mut h = hive();
     let id = h.open(Hive::ROOT, &KEY.to_uppercase()).unwrap();
-    h.set(id, "Start", reg::DWORD, &3u32.to_le_bytes(), 2).unwrap();
+    h.set(id, "Start", reg::DWORD, &3u32.to_le_bytes(), 2)
+        .unwrap();
     assert_eq!(h.value(id, "sTART").unwrap().name, "Start");
     assert_eq!(h.path(id), KEY);
     assert_eq!(h.dword(KEY, "START"), Some(3));
@@ -25,7 +26,10 @@ fn a_missing_key_and_a_missing_path_are_told_apart() {
     let h = hive();
     let below = |p: &str| h.open(Hive::ROOT, &(KEY.to_string() + p));
     assert_eq!(below(r"\Parameters"), Err(STATUS_OBJECT_NAME_NOT_FOUND));
-    assert_eq!(below(r"\Parameters\Deep"), Err(STATUS_OBJECT_PATH_NOT_FOUND));
+    assert_eq!(
+        below(r"\Parameters\Deep"),
+        Err(STATUS_OBJECT_PATH_NOT_FOUND)
+    );
 }
 
 #[test]
@@ -34,7 +38,10 @@ fn a_stable_key_cannot_be_made_below_a_volatile_one() {
     let id = h.open(Hive::ROOT, KEY).unwrap();
     let (v, new) = h.create_last(id, "Memory", true, 1).unwrap();
     assert!(new && h.is_volatile(v));
-    assert_eq!(h.create_last(v, "x", false, 1), Err(STATUS_CHILD_MUST_BE_VOLATILE));
+    assert_eq!(
+        h.create_last(v, "x", false, 1),
+        Err(STATUS_CHILD_MUST_BE_VOLATILE)
+    );
     assert!(h.create_last(v, "x", true, 1).unwrap().1);
 }
 
@@ -42,7 +49,10 @@ fn a_stable_key_cannot_be_made_below_a_volatile_one() {
 fn create_makes_one_level_only_when_asked_for_the_last_part() {
     let mut h = hive();
     let id = h.open(Hive::ROOT, KEY).unwrap();
-    assert_eq!(h.create_last(id, r"a\b", false, 1), Err(STATUS_OBJECT_NAME_NOT_FOUND));
+    assert_eq!(
+        h.create_last(id, r"a\b", false, 1),
+        Err(STATUS_OBJECT_NAME_NOT_FOUND)
+    );
     assert!(h.create(id, r"a\b", false, 1).unwrap().1);
     assert!(!h.create_last(id, r"A\B", false, 1).unwrap().1);
 }
@@ -80,7 +90,11 @@ fn values_keep_their_bytes_through_the_protocol() {
 #[test]
 fn appending_adds_only_what_is_not_there() {
     let mut h = hive();
-    let add = |s: &str| Change::AppendValue { key: KEY.into(), name: "L".into(), strings: vec![s.into()] };
+    let add = |s: &str| Change::AppendValue {
+        key: KEY.into(),
+        name: "L".into(),
+        strings: vec![s.into()],
+    };
     for s in ["one", "two", "ONE"] {
         h.apply(&add(s), 1).unwrap();
     }

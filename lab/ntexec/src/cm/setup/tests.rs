@@ -24,7 +24,11 @@ fn service(name: &str, start_type: u32, group: Option<&str>, function_driver: bo
 }
 
 fn model(ids: &[&str], install: Install) -> Model {
-    Model { description: "Sample device".into(), ids: ids.iter().map(|s| String::from(*s)).collect(), install }
+    Model {
+        description: "Sample device".into(),
+        ids: ids.iter().map(|s| String::from(*s)).collect(),
+        install,
+    }
 }
 
 fn package(models: Vec<Model>) -> Package {
@@ -52,7 +56,10 @@ fn bundle(packages: Vec<Package>) -> Bundle {
 
 fn install() -> Install {
     Install {
-        services: vec![service("late", 0, Some("SCSI Miniport"), true), service("early", 0, Some("Boot Bus Extender"), false)],
+        services: vec![
+            service("late", 0, Some("SCSI Miniport"), true),
+            service("early", 0, Some("Boot Bus Extender"), false),
+        ],
         hardware: vec![
             InfChange {
                 root: Root::Relative,
@@ -74,10 +81,16 @@ fn install() -> Install {
 #[test]
 fn services_get_their_keys_and_start_by_group() {
     let mut b = bundle(vec![package(vec![model(&["BUS\\A"], install())])]);
-    b.packages[0].models[0].install.services.push(service("demand", 3, None, false));
+    b.packages[0].models[0]
+        .install
+        .services
+        .push(service("demand", 3, None, false));
     let h = registry(&b);
     assert_eq!(h.dword(&format!("{SERVICES}\\late"), "Start"), Some(0));
-    assert_eq!(h.dword(&format!("{SERVICES}\\late\\Parameters"), "Level"), Some(1));
+    assert_eq!(
+        h.dword(&format!("{SERVICES}\\late\\Parameters"), "Level"),
+        Some(1)
+    );
     let order: Vec<String> = start_order(&h).into_iter().map(|s| s.name).collect();
     assert_eq!(order, ["early", "late"]);
 }
@@ -86,7 +99,13 @@ fn services_get_their_keys_and_start_by_group() {
 fn what_boots_before_left_wins_over_what_the_packages_write() {
     let mut b = bundle(vec![package(vec![model(&["BUS\\A"], install())])]);
     let key = format!("{SERVICES}\\late\\Parameters");
-    b.registry = vec![set(&key, "Level", Data::Dword(7)), Change::DeleteValue { key: key.clone(), name: "level".into() }];
+    b.registry = vec![
+        set(&key, "Level", Data::Dword(7)),
+        Change::DeleteValue {
+            key: key.clone(),
+            name: "level".into(),
+        },
+    ];
     assert_eq!(registry(&b).dword(&key, "Level"), None);
 }
 
@@ -94,16 +113,38 @@ fn what_boots_before_left_wins_over_what_the_packages_write() {
 fn a_bound_device_has_service_filters_and_parameters() {
     let b = bundle(vec![package(vec![model(&["BUS\\A"], install())])]);
     let mut h = registry(&b);
-    for c in device(&h, "BUS\\A\\0", &b.packages[0], &b.packages[0].models[0], "BUS\\A") {
+    for c in device(
+        &h,
+        "BUS\\A\\0",
+        &b.packages[0],
+        &b.packages[0].models[0],
+        "BUS\\A",
+    ) {
         h.apply(&c, 1).unwrap();
     }
     let key = format!("{ENUM}\\BUS\\A\\0");
     assert_eq!(h.string(&key, "Service").as_deref(), Some("late"));
     assert_eq!(h.strings(&key, "UpperFilters"), ["early"]);
     assert_eq!(h.string(&key, "Driver"), Some(format!("{GUID}\\0000")));
-    assert_eq!(h.dword(&format!("{key}\\Device Parameters\\Interrupt Management\\Policy"), ""), Some(1));
-    let again = device(&h, "BUS\\A\\1", &b.packages[0], &b.packages[0].models[0], "BUS\\A");
-    assert!(again.contains(&set(&format!("{ENUM}\\BUS\\A\\1"), "Driver", Data::Sz(format!("{GUID}\\0001")))));
+    assert_eq!(
+        h.dword(
+            &format!("{key}\\Device Parameters\\Interrupt Management\\Policy"),
+            ""
+        ),
+        Some(1)
+    );
+    let again = device(
+        &h,
+        "BUS\\A\\1",
+        &b.packages[0],
+        &b.packages[0].models[0],
+        "BUS\\A",
+    );
+    assert!(again.contains(&set(
+        &format!("{ENUM}\\BUS\\A\\1"),
+        "Driver",
+        Data::Sz(format!("{GUID}\\0001"))
+    )));
 }
 
 #[test]
@@ -116,7 +157,13 @@ fn the_most_specific_id_of_the_device_decides() {
     let found = |h: &[&str], c: &[&str]| {
         find(&packages, &hw(h), &hw(c)).map(|(p, _, id)| (core::ptr::eq(p, &packages[1]), id))
     };
-    assert_eq!(found(&["bus\\a&rev_1", "BUS\\A"], &["BUS\\GENERIC"]), Some((true, "BUS\\A&REV_1".into())));
-    assert_eq!(found(&["BUS\\A&REV_2"], &["BUS\\GENERIC"]), Some((false, "BUS\\GENERIC".into())));
+    assert_eq!(
+        found(&["bus\\a&rev_1", "BUS\\A"], &["BUS\\GENERIC"]),
+        Some((true, "BUS\\A&REV_1".into()))
+    );
+    assert_eq!(
+        found(&["BUS\\A&REV_2"], &["BUS\\GENERIC"]),
+        Some((false, "BUS\\GENERIC".into()))
+    );
     assert_eq!(found(&["BUS\\B"], &[]), None);
 }

@@ -60,8 +60,20 @@ fn image() -> Writer {
     directory(0, DATA + 0x100, 0x80);
     directory(1, DATA, 40);
     directory(5, DATA + 0x200, 12);
-    w.section(0, b".text", TEXT, 0x400, pe::IMAGE_SCN_MEM_EXECUTE | pe::IMAGE_SCN_MEM_READ);
-    w.section(1, b".data", DATA, 0x800, pe::IMAGE_SCN_MEM_WRITE | pe::IMAGE_SCN_MEM_READ);
+    w.section(
+        0,
+        b".text",
+        TEXT,
+        0x400,
+        pe::IMAGE_SCN_MEM_EXECUTE | pe::IMAGE_SCN_MEM_READ,
+    );
+    w.section(
+        1,
+        b".data",
+        DATA,
+        0x800,
+        pe::IMAGE_SCN_MEM_WRITE | pe::IMAGE_SCN_MEM_READ,
+    );
     let d = 0x800;
     // One import descriptor: names at +0x40, slots at +0x60, module's name at +0x80.
     w.u32(d, DATA + 0x40);
@@ -98,14 +110,21 @@ fn an_image_is_mapped_and_relocated() {
     let mut memory = vec![0; 0x3000];
     pe.map(&mut memory).unwrap();
     pe.relocate(&mut memory, 0xffff_8000_0000_0000).unwrap();
-    assert_eq!(memory[0x2300..0x2308], 0xffff_8000_0000_1234_u64.to_le_bytes());
+    assert_eq!(
+        memory[0x2300..0x2308],
+        0xffff_8000_0000_1234_u64.to_le_bytes()
+    );
 }
 
 #[test]
 fn imports_and_exports_have_their_names_and_places() {
     let w = image();
     let pe = Pe::parse(&w.0).unwrap();
-    let wanted = Import { module: "other.sys".into(), name: "Wanted".into(), slot: DATA + 0x60 };
+    let wanted = Import {
+        module: "other.sys".into(),
+        name: "Wanted".into(),
+        slot: DATA + 0x60,
+    };
     assert_eq!(pe.imports().unwrap(), [wanted]);
     assert_eq!(pe.exports().unwrap().get("Given"), Some(&(TEXT + 0x20)));
     assert!(pe.is_code(TEXT + 0x20) && !pe.is_code(DATA));
@@ -120,17 +139,32 @@ fn sections_are_protected_and_writable_code_is_refused() {
         (DATA, 0x1000, Protection::ReadWrite),
     ];
     assert_eq!(Pe::parse(&w.0).unwrap().protections().unwrap(), expected);
-    w.section(0, b".text", TEXT, 0x400, pe::IMAGE_SCN_MEM_EXECUTE | pe::IMAGE_SCN_MEM_WRITE);
+    w.section(
+        0,
+        b".text",
+        TEXT,
+        0x400,
+        pe::IMAGE_SCN_MEM_EXECUTE | pe::IMAGE_SCN_MEM_WRITE,
+    );
     let refused = Pe::parse(&w.0).unwrap().protections();
-    assert!(matches!(refused, Err(PeError::WritableCode(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(PeError::WritableCode(_))),
+        "{refused:?}"
+    );
 }
 
 #[test]
 fn a_file_that_is_no_driver_is_refused() {
-    assert!(matches!(Pe::parse(b"MZ but no more").err(), Some(PeError::Malformed(_))));
+    assert!(matches!(
+        Pe::parse(b"MZ but no more").err(),
+        Some(PeError::Malformed(_))
+    ));
     let mut w = image();
     w.u16(0x98 + 68, 3);
-    assert!(matches!(Pe::parse(&w.0).err(), Some(PeError::NotADriver(_))));
+    assert!(matches!(
+        Pe::parse(&w.0).err(),
+        Some(PeError::NotADriver(_))
+    ));
     let mut w = image();
     w.u32(0x98 + 56, 0x7fff_ffff);
     assert!(matches!(Pe::parse(&w.0).err(), Some(PeError::Malformed(_))));

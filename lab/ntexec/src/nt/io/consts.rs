@@ -231,4 +231,5 @@ pub const DevicePropertyRemovalPolicy: u32 = 0x13;
 pub const DevicePropertyResourceRequirements: u32 = 0x14;
 pub const DevicePropertyUINumber: u32 = 0x11;
 pub const EVENT_INCREMENT: i8 = 1;
+pub const IO_DISK_INCREMENT: i8 = 1;
 pub const IO_NO_INCREMENT: i8 = 0;
