@@ -16,8 +16,11 @@
 
 use xen_abi::xenbus::XenbusState;
 
-/// How long any phase waits for the backend, in milliseconds: hotplug scripts may take their time.
+/// How long any phase waits for the backend, in milliseconds: hotplug scripts may take their time, and what a backend has
+/// under way when it closes too.
 pub const WAIT_MS: u64 = 30_000;
+/// How long a backend that this connection never was up with may take to close.
+pub const CLOSE_MS: u64 = 10_000;
 
 /// What the backend's `state` key says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +79,7 @@ pub enum Failure {
     #[error("the backend closed instead of connecting")]
     Refused,
     /// The backend did not move in time.
-    #[error("the backend stayed in state {backend:?} for {WAIT_MS} ms in phase {phase:?}")]
+    #[error("the backend did not leave {backend:?} in time, phase {phase:?}")]
     Timeout {
         /// Our phase.
         phase: Phase,
@@ -125,6 +128,7 @@ pub struct Connection {
     phase: Phase,
     connect: bool,
     up: bool,
+    was_up: bool,
     deadline: u64,
     failure: Option<Failure>,
 }
@@ -137,6 +141,7 @@ impl Connection {
             phase: Phase::Start,
             connect: true,
             up: false,
+            was_up: false,
             deadline,
             failure: None,
         }
@@ -175,6 +180,7 @@ impl Connection {
     /// The driver has taken up the disk, or could not.
     pub fn completed(&mut self, done: bool, now: u64) -> Action {
         self.up = done;
+        self.was_up |= done;
         self.done(done, XenbusState::CONNECTED, Phase::Connected, now)
     }
 
@@ -188,8 +194,14 @@ impl Connection {
     }
 
     fn enter(&mut self, phase: Phase, now: u64) {
+        let closes = matches!(phase, Phase::Closing | Phase::Closed);
+        let wait = if closes && !self.was_up {
+            CLOSE_MS
+        } else {
+            WAIT_MS
+        };
         self.phase = phase;
-        self.deadline = now.saturating_add(WAIT_MS);
+        self.deadline = now.saturating_add(wait);
     }
 
     /// Ends with a reason: the backend is told, unless it is gone or does not answer that either.

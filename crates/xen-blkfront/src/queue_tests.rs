@@ -1,3 +1,4 @@
+use std::sync::OnceLock;
 use std::vec;
 use std::vec::Vec;
 
@@ -17,6 +18,8 @@ const CAPACITY: Capacity = Capacity {
     segments: 512,
     pages: 64,
 };
+/// Bytes of the backend's disk.
+const DISK: usize = 4 << 20;
 const LIMITS: Limits = Limits {
     handle: 51712,
     segments: 11,
@@ -33,7 +36,9 @@ struct Bench {
 }
 
 fn pattern(bytes: usize) -> Vec<u8> {
-    (0..bytes).map(|i| (i / 512 * 7 + i) as u8).collect()
+    static PATTERN: OnceLock<Vec<u8>> = OnceLock::new();
+    let whole = PATTERN.get_or_init(|| (0..DISK).map(|i| (i / 512 * 7 + i) as u8).collect());
+    whole[..bytes].to_vec()
 }
 
 fn bench(limits: Limits) -> Bench {
@@ -623,7 +628,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     /// Whatever the order of answers, refusals, faults and reconnects: every transfer finishes exactly once, reads bring
     /// what the disk holds, writes leave on it what memory held, and no grant is left.

@@ -37,7 +37,7 @@ pub const TARGETS: usize = 255;
 /// Adapters that the driver can have: there is one VBD child, two for one that is being replaced.
 const ADAPTERS: usize = 4;
 /// How long the first scan may take before StorPort goes on without it.
-const FIRST_SCAN: Duration = Duration::from_secs(150);
+const FIRST_SCAN: Duration = Duration::from_secs(30);
 /// Numbers under `drivers` that are tried.
 const DRIVER_SLOTS: u32 = 16;
 /// What the driver writes there.

@@ -95,7 +95,8 @@ pub fn run(disk: &Disk, changed: &BusChange) {
         match end {
             End::Stopped => break,
             End::Resumed => continue,
-            End::Failed if failures + 1 < TRIES => {
+            // What is under way is worth another try; a disk that never was there waits for its backend to move.
+            End::Failed if failures + 1 < TRIES && disk.is_present() => {
                 failures += 1;
                 disk.wake.wait(Duration::from_secs(1));
                 continue;
@@ -156,18 +157,21 @@ fn wait_for_backend(disk: &Disk) {
         let value = store.read(format_args!("{}/state", backend.as_str()));
         Backend::from_key(value.as_ref().ok().map(AsRef::as_ref))
     };
+    // One that waits for an offer now has had ours: it must have been in another state meanwhile.
+    let mut moved = false;
     while !stopping(disk) && !disk.resumed.load(Ordering::Acquire) {
-        disk.wake.wait(IDLE);
         let online = |b: &Path| {
             let value = store.read(format_args!("{}/online", b.as_str()));
             value.is_ok_and(|v| v.as_ref() == b"1")
         };
-        if let Ok(backend) = backend_path(store, disk.vdev)
-            && state(&backend) == Backend::State(XenbusState::INIT_WAIT)
-            && online(&backend)
-        {
-            return;
+        if let Ok(backend) = backend_path(store, disk.vdev) {
+            let waits = state(&backend) == Backend::State(XenbusState::INIT_WAIT);
+            if waits && moved && online(&backend) {
+                return;
+            }
+            moved |= !waits;
         }
+        disk.wake.wait(IDLE);
     }
 }
 

@@ -21,7 +21,7 @@ const TWINS: u32 = 4;
 /// How long the scan sleeps without a change in xenstore.
 const IDLE: Duration = Duration::from_secs(60);
 /// How long the first scan waits for its disks to be connected, or given up.
-const SETTLE: Duration = Duration::from_secs(120);
+const SETTLE: Duration = Duration::from_secs(20);
 
 /// A disk with its thread.
 struct Entry {
