@@ -206,9 +206,10 @@ impl Engine {
     /// `depth` slots with buffers of `size` bytes. `None` if memory is short.
     pub fn new(depth: usize, size: usize) -> Option<Self> {
         // SAFETY: KEVENT is plain data, set up in place before its use.
+        let event = UnsafeCell::new(unsafe { core::mem::zeroed() });
         let shared = Arc::new(Shared {
             done: Lock::new(Vec::with_capacity(depth)),
-            event: UnsafeCell::new(unsafe { core::mem::zeroed() }),
+            event,
         });
         const SYNCHRONIZATION_EVENT: i32 = 1;
         // SAFETY: the event does not move any more.

@@ -10,7 +10,7 @@ use super::os::*;
 use super::request::{Done, Request};
 use super::srb::Srb;
 use super::unit::Unit;
-use super::{ioctl, pdo, request, scan, start};
+use super::{ioctl, pdo, request, scan, start, stop};
 use crate::nt::base::NTSTATUS;
 use crate::nt::io::consts::*;
 use crate::nt::io::*;
@@ -177,7 +177,7 @@ unsafe fn adapter_pnp(pointer: *mut Adapter, irp: *mut IRP) -> NTSTATUS {
             pass_down(adapter, irp)
         }
         IRP_MN_STOP_DEVICE => {
-            start::stop(adapter, STOR_STOP_DEVICE);
+            stop::stop(adapter, STOR_STOP_DEVICE);
             (*irp).IoStatus.Status = STATUS_SUCCESS;
             pass_down(adapter, irp)
         }
@@ -189,7 +189,7 @@ unsafe fn adapter_pnp(pointer: *mut Adapter, irp: *mut IRP) -> NTSTATUS {
                     core::ptr::null_mut(),
                 );
             }
-            start::stop(adapter, STOR_SURPRISE_REMOVAL);
+            stop::stop(adapter, STOR_SURPRISE_REMOVAL);
             (*irp).IoStatus.Status = STATUS_SUCCESS;
             pass_down(adapter, irp)
         }
@@ -211,14 +211,14 @@ unsafe fn adapter_pnp(pointer: *mut Adapter, irp: *mut IRP) -> NTSTATUS {
 
 unsafe fn remove(pointer: *mut Adapter, irp: *mut IRP) -> NTSTATUS {
     let adapter = &mut *pointer;
-    start::stop(adapter, STOR_REMOVE_DEVICE);
+    stop::stop(adapter, STOR_REMOVE_DEVICE);
     adapter.removed.store(true, Ordering::Release);
     scan::forget_all(adapter);
     let (fdo, lower) = (adapter.fdo, adapter.lower);
     (*irp).IoStatus.Status = STATUS_SUCCESS;
     let status = pass_down(adapter, irp);
     IoDetachDevice(lower);
-    start::free(pointer);
+    stop::free(pointer);
     IoDeleteDevice(fdo);
     status
 }

@@ -80,10 +80,11 @@ pub(crate) fn reset_bus(adapter: &Adapter, path: u8) -> bool {
     let Some(reset) = adapter.init.hw_reset_bus else {
         return false;
     };
-    // SAFETY: as HW_RESET_BUS says.
+    let path = u32::from(path);
     with_start_io_lock(adapter, || {
+        // SAFETY: as HW_RESET_BUS says.
         rules::call(adapter, "HwResetBus", || unsafe {
-            reset(adapter.hw(), u32::from(path))
+            reset(adapter.hw(), path)
         })
     }) != 0
 }

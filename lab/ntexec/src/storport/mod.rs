@@ -12,9 +12,11 @@ pub mod outstanding;
 pub mod queue;
 pub mod sgl;
 pub mod srb;
+pub mod srb_block;
 
 pub(crate) mod adapter;
 pub(crate) mod completion;
+pub(crate) mod config;
 pub(crate) mod dispatch;
 pub(crate) mod ext;
 pub(crate) mod hw;
@@ -23,6 +25,7 @@ pub(crate) mod ioctl;
 pub(crate) mod locks;
 pub(crate) mod notify;
 pub(crate) mod os;
+pub(crate) mod pauses;
 pub(crate) mod pdo;
 pub(crate) mod registry;
 pub(crate) mod request;
@@ -30,6 +33,7 @@ pub(crate) mod routines;
 pub(crate) mod rules;
 pub(crate) mod scan;
 pub(crate) mod start;
+pub(crate) mod stop;
 pub(crate) mod timeout;
 pub(crate) mod timers;
 pub(crate) mod unit;
@@ -38,6 +42,7 @@ pub use init::StorPortInitialize;
 
 use ext::StorPortExtendedFunction;
 use notify::StorPortNotification;
+use pauses::*;
 use routines::*;
 
 exports! {

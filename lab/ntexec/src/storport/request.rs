@@ -356,8 +356,8 @@ pub(crate) fn send(adapter: &Adapter, pointer: *mut Request) {
     }
     // From here on the miniport may complete the request at any time: `request` is not touched again.
     let start = match adapter.init.hw_build_io {
-        // SAFETY: as HW_BUILDIO says: DISPATCH_LEVEL, no lock.
         Some(build) => {
+            // SAFETY: as HW_BUILDIO says: DISPATCH_LEVEL, no lock.
             rules::call(adapter, "HwBuildIo", || unsafe {
                 build(adapter.hw(), srb.0)
             }) != 0

@@ -1,82 +1,24 @@
-//! Starting, stopping and removing an adapter: the order of the miniport's callbacks.
+//! Starting an adapter: the order of the miniport's callbacks.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::ffi::c_void;
 use core::sync::atomic::Ordering;
 
 use super::adapter::{Adapter, Phase};
+use super::config::{
+    Line, STATUS_ADAPTER_HARDWARE_ERROR, STATUS_DEVICE_CONFIGURATION_ERROR, find, preset, resources,
+};
 use super::os::*;
 use super::srb::{Address, SrbBlock};
-use super::{hw, registry, request, rules, timeout, timers, unit};
+use super::{hw, request, rules, timeout, unit};
 use crate::nt::base::NTSTATUS;
 use crate::nt::io::consts::*;
 use crate::nt::io::*;
 use crate::nt::ke::PVOID;
-use crate::nt::scsi::*;
 use crate::nt::status::*;
 use crate::nt::storport::*;
 
-const STATUS_DEVICE_CONFIGURATION_ERROR: NTSTATUS = 0xc000_0182_u32 as NTSTATUS;
-const STATUS_ADAPTER_HARDWARE_ERROR: NTSTATUS = 0xc000_00c2_u32 as NTSTATUS;
-const EXTENSION_TAG: u32 = u32::from_le_bytes(*b"StDx");
-/// How long requests may take to come back before the adapter is stopped.
-const DRAIN: u64 = 90 * SECOND;
-
-/// A translated interrupt.
-#[derive(Clone, Copy, Debug)]
-struct Line {
-    irql: u8,
-    vector: u32,
-    affinity: usize,
-    latched: bool,
-    shared: bool,
-}
-
-/// The resources that a start brings.
-#[derive(Default)]
-struct Resources {
-    ranges: Vec<AccessRange>,
-    lines: Vec<Line>,
-}
-
-/// # Safety
-/// `list` must be null or a valid list.
-unsafe fn resources(list: *const CM_RESOURCE_LIST) -> Resources {
-    const PORT: u8 = 1;
-    const INTERRUPT: u8 = 2;
-    const MEMORY: u8 = 3;
-    const SHARED: u8 = 3;
-    const LATCHED: u16 = 1;
-    let mut found = Resources::default();
-    if list.is_null() || (*list).Count == 0 {
-        return found;
-    }
-    let partial = &raw const (*list).List[0].PartialResourceList;
-    let first = (&raw const (*partial).PartialDescriptors).cast::<CM_PARTIAL_RESOURCE_DESCRIPTOR>();
-    for i in 0..(*partial).Count as usize {
-        let descriptor = first.add(i).read_unaligned();
-        match descriptor.Type {
-            MEMORY | PORT => found.ranges.push(AccessRange {
-                range_start: descriptor.u.Range.Start as u64,
-                range_length: descriptor.u.Range.Length,
-                range_in_memory: u8::from(descriptor.Type == MEMORY),
-            }),
-            INTERRUPT => {
-                let line = descriptor.u.Interrupt;
-                found.lines.push(Line {
-                    irql: line.Level as u8,
-                    vector: line.Vector,
-                    affinity: line.Affinity,
-                    latched: descriptor.Flags & LATCHED != 0,
-                    shared: descriptor.ShareDisposition == SHARED,
-                });
-            }
-            _ => {}
-        }
-    }
-    found
-}
+pub(super) const EXTENSION_TAG: u32 = u32::from_le_bytes(*b"StDx");
 
 /// Starts the adapter; the devices below have started. PASSIVE_LEVEL.
 ///
@@ -141,140 +83,6 @@ fn bring_up(adapter: &mut Adapter, line: &Line) -> NTSTATUS {
     STATUS_SUCCESS
 }
 
-/// Presets PORT_CONFIGURATION_INFORMATION.
-fn preset(adapter: &mut Adapter, line: &Line) {
-    let init = adapter.init;
-    // SAFETY: every field may be zero.
-    let mut config: PortConfigurationInformation = unsafe { core::mem::zeroed() };
-    config.length = size_of::<PortConfigurationInformation>() as u32;
-    config.adapter_interface_type = init.adapter_interface_type;
-    config.bus_interrupt_level = u32::from(line.irql);
-    config.bus_interrupt_vector = line.vector;
-    config.interrupt_mode = u32::from(line.latched);
-    config.maximum_transfer_length = SP_UNINITIALIZED_VALUE;
-    config.number_of_physical_breaks = SP_UNINITIALIZED_VALUE;
-    config.dma_channel = SP_UNINITIALIZED_VALUE;
-    config.dma_port = SP_UNINITIALIZED_VALUE;
-    config.number_of_access_ranges = adapter.access_ranges.len() as u32;
-    config.access_ranges = adapter.access_ranges.as_mut_ptr();
-    config.initiator_bus_id = [-1; 8];
-    config.scatter_gather = 1;
-    config.master = 1;
-    config.dma32_bit_addresses = 1;
-    config.map_buffers = init.map_buffers;
-    config.need_physical_addresses = init.need_physical_addresses;
-    config.tagged_queuing = init.tagged_queuing;
-    config.auto_request_sense = init.auto_request_sense;
-    config.multiple_request_per_lu = init.multiple_request_per_lu;
-    config.maximum_number_of_targets = 0x80;
-    config.srb_type = if init.srb_type_flags & SRB_TYPE_FLAG_STORAGE_REQUEST_BLOCK != 0 {
-        SRB_TYPE_STORAGE_REQUEST_BLOCK
-    } else {
-        SRB_TYPE_SCSI_REQUEST_BLOCK
-    };
-    config.address_type = STOR_ADDRESS_TYPE_BTL8 as u8;
-    config.device_extension_size = init.device_extension_size;
-    config.specific_lu_extension_size = init.specific_lu_extension_size;
-    config.srb_extension_size = init.srb_extension_size;
-    config.dma64_bit_addresses = SCSI_DMA64_SYSTEM_SUPPORTED;
-    config.maximum_number_of_logical_units =
-        registry::device_parameter(adapter, "MaximumLogicalUnit")
-            .map_or(8, |most| most.clamp(1, 8) as u8);
-    config.wmi_data_provider = 1;
-    config.synchronization_model = STOR_SYNCHRONIZE_HALF_DUPLEX;
-    config.max_number_of_io = 1000;
-    config.max_ios_per_lun = registry::device_parameter(adapter, "NumberOfRequests")
-        .map_or(255, |most| most.clamp(16, 255));
-    config.initial_lun_queue_depth = 20;
-    config.feature_support = init.feature_support;
-    *adapter.config = config;
-}
-
-fn find(adapter: &mut Adapter) -> Result<(), NTSTATUS> {
-    let Some(routine) = adapter.init.hw_find_adapter else {
-        return Err(STATUS_INVALID_PARAMETER);
-    };
-    adapter.bus_type.store(
-        registry::parameter(adapter, "BusType").unwrap_or(BUS_TYPE_FIBRE),
-        Ordering::Release,
-    );
-    let mut argument: Vec<u8> = registry::argument(adapter).into_bytes();
-    argument.push(0);
-    let mut again = 0u8;
-    let config: *mut PortConfigurationInformation = &mut *adapter.config;
-    let extension = adapter.hw();
-    adapter.set_phase(Phase::Finding);
-    // SAFETY: as HW_FIND_ADAPTER says: PASSIVE_LEVEL, no lock; context and bus information are NULL for StorPort.
-    let result = rules::call(adapter, "HwFindAdapter", || unsafe {
-        routine(
-            extension,
-            core::ptr::null_mut(),
-            core::ptr::null_mut(),
-            argument.as_mut_ptr(),
-            config,
-            &mut again,
-        )
-    });
-    adapter.set_phase(Phase::Found);
-    match result {
-        SP_RETURN_FOUND => check_config(adapter),
-        SP_RETURN_NOT_FOUND => Err(STATUS_NO_SUCH_DEVICE),
-        SP_RETURN_ERROR => Err(STATUS_ADAPTER_HARDWARE_ERROR),
-        SP_RETURN_BAD_CONFIG => Err(STATUS_DEVICE_CONFIGURATION_ERROR),
-        other => {
-            rules::broken(
-                adapter,
-                "HwFindAdapter",
-                "STORPORT",
-                format_args!("returned {other}"),
-            );
-            Err(STATUS_ADAPTER_HARDWARE_ERROR)
-        }
-    }
-}
-
-/// The rules on what HwFindAdapter leaves ([SDV StorPortFindAdapter, SpDuplex, StorPortVirtualDevice]).
-fn check_config(adapter: &mut Adapter) -> Result<(), NTSTATUS> {
-    let broken =
-        |what: &str| rules::broken(adapter, "HwFindAdapter", "STORPORT", format_args!("{what}"));
-    let config = &adapter.config;
-    if config.maximum_transfer_length == SP_UNINITIALIZED_VALUE
-        || config.number_of_physical_breaks == SP_UNINITIALIZED_VALUE
-    {
-        broken("MaximumTransferLength or NumberOfPhysicalBreaks keeps its preset value");
-    }
-    if config.virtual_device != 0 {
-        broken("VirtualDevice is TRUE in a physical miniport");
-    }
-    if config.synchronization_model == STOR_SYNCHRONIZE_HALF_DUPLEX {
-        broken("half duplex is not for use");
-    }
-    if config.number_of_physical_breaks < 16 {
-        broken("fewer than 16 physical breaks");
-    }
-    if config.alignment_mask & config.alignment_mask.wrapping_add(1) != 0
-        || config.alignment_mask > 0x1ff
-    {
-        broken("AlignmentMask is none of 0, 1, 3, 7 … 0x1ff");
-    }
-    if config.max_number_of_io > 1000 && (config.dma64_bit_addresses & 0x7f) < 2 {
-        broken("MaxNumberOfIO above 1000 without full 64-bit addressing");
-    }
-    if config.max_ios_per_lun > 255 && config.srb_type != SRB_TYPE_STORAGE_REQUEST_BLOCK {
-        broken("MaxIOsPerLun above 255 without extended SRBs");
-    }
-    if config.need_physical_addresses != adapter.init.need_physical_addresses
-        || config.multiple_request_per_lu == 0
-    {
-        broken("a preset field was changed");
-    }
-    if config.number_of_buses == 0 {
-        broken("NumberOfBuses is 0");
-        return Err(STATUS_DEVICE_CONFIGURATION_ERROR);
-    }
-    Ok(())
-}
-
 unsafe extern "win64" fn isr(_: *mut KINTERRUPT, context: PVOID) -> u8 {
     // SAFETY: the context is the adapter, which lives until the interrupt is disconnected.
     let adapter = unsafe { &*context.cast::<Adapter>() };
@@ -313,7 +121,7 @@ unsafe fn connect(adapter: &mut Adapter, line: &Line) -> NTSTATUS {
     IoConnectInterruptEx(&mut parameters)
 }
 
-fn disconnect(adapter: &mut Adapter) {
+pub(super) fn disconnect(adapter: &mut Adapter) {
     let interrupt = core::mem::replace(&mut adapter.interrupt, core::ptr::null_mut());
     if !interrupt.is_null() {
         let mut parameters = IO_DISCONNECT_INTERRUPT_PARAMETERS {
@@ -331,8 +139,8 @@ fn initialize(adapter: &Adapter) -> bool {
     };
     *adapter.passive.lock() = None;
     adapter.set_phase(Phase::Initializing);
-    // SAFETY: as HW_INITIALIZE says: DIRQL, the interrupt lock is held.
     let done = hw::at_interrupt(adapter, || {
+        // SAFETY: as HW_INITIALIZE says: DIRQL, the interrupt lock is held.
         rules::call(adapter, "HwInitialize", || unsafe { routine(adapter.hw()) })
     });
     if done == 0 {
@@ -452,134 +260,6 @@ pub(crate) fn send_and_wait(
     }
     wait(&mut event, None);
     srb.status() & 0x3f
-}
-
-/// Sends the port's flush to every unit.
-fn flush_units(adapter: &Adapter) {
-    let units = adapter.state.lock().units.clone();
-    for unit in units {
-        // SAFETY: units in the list are alive.
-        let address = unsafe { (*unit).address };
-        let mut block = Box::new(SrbBlock::zeroed());
-        let flags = SRB_FLAGS_NO_QUEUE_FREEZE
-            | SRB_FLAGS_BYPASS_FROZEN_QUEUE
-            | SRB_FLAGS_BYPASS_LOCKED_QUEUE;
-        block
-            .prepare(adapter.extended(), SRB_FUNCTION_FLUSH, 60)
-            .set_flags(flags);
-        let status = send_and_wait(
-            adapter,
-            unit,
-            address,
-            &mut block,
-            core::ptr::null_mut(),
-            false,
-        );
-        if status != SRB_STATUS_SUCCESS {
-            rules::log(
-                adapter,
-                format_args!("the flush before the stop ended with SRB status {status:#x}"),
-            );
-        }
-    }
-}
-
-/// The PNP request for the adapter that tells a miniport of a stop.
-fn tell(adapter: &Adapter, action: u32) {
-    let mut block = Box::new(SrbBlock::zeroed());
-    let srb = block.prepare(adapter.extended(), SRB_FUNCTION_PNP, 60);
-    block.set_pnp(action, true);
-    srb.set_flags(SRB_FLAGS_NO_QUEUE_FREEZE);
-    let status = send_and_wait(
-        adapter,
-        core::ptr::null_mut(),
-        Address::default(),
-        &mut block,
-        core::ptr::null_mut(),
-        true,
-    );
-    if !matches!(status, SRB_STATUS_SUCCESS | SRB_STATUS_INVALID_REQUEST) {
-        rules::log(
-            adapter,
-            format_args!(
-                "PNP request {action:#x} for the adapter ended with SRB status {status:#x}"
-            ),
-        );
-    }
-}
-
-/// Stops the adapter, in the end with ScsiStopAdapter. PASSIVE_LEVEL.
-///
-/// Before a stop for new resources every unit is flushed and the miniport gets a PNP request. At a removal there are no
-/// requests any more: the class driver flushed each unit when it was removed, and miniports that hook their driver
-/// object's PnP routine (as real ones do) have taken themselves down before the port sees the IRP.
-pub(crate) fn stop(adapter: &mut Adapter, action: u32) {
-    if adapter.phase() != Phase::Running {
-        return;
-    }
-    if action == STOR_STOP_DEVICE {
-        flush_units(adapter);
-        tell(adapter, action);
-    }
-    let deadline = now() + DRAIN;
-    let mut pause = new_event();
-    while adapter.state.lock().gate.outstanding() != 0 && now() < deadline {
-        wait(&mut pause, Some(SECOND / 20));
-    }
-    adapter.set_phase(Phase::Stopping);
-    let left = adapter.state.lock().outstanding.len();
-    if left != 0 {
-        rules::broken(
-            adapter,
-            "HwAdapterControl",
-            "STORPORT",
-            format_args!("{left} requests are outstanding at the stop"),
-        );
-    }
-    timeout::end(adapter);
-    adapter.timer_call.cancel();
-    // CHOICE: at DIRQL with the interrupt lock, the stricter of what two pages say.
-    hw::at_interrupt(adapter, || {
-        hw::control(adapter, SCSI_STOP_ADAPTER, core::ptr::null_mut())
-    });
-    disconnect(adapter);
-    // SAFETY: PASSIVE_LEVEL.
-    unsafe { KeFlushQueuedDpcs() };
-    adapter.set_phase(Phase::Idle);
-}
-
-/// Gives back everything that the miniport had of the port, and the adapter itself. PASSIVE_LEVEL.
-///
-/// # Safety
-/// The adapter must be stopped, its units gone, and nothing else may use it.
-pub(crate) unsafe fn free(adapter: *mut Adapter) {
-    let object = &mut *adapter;
-    let timers: Vec<_> = object.timers.lock().clone();
-    for timer in timers {
-        timers::free(object, timer);
-    }
-    let dpcs: Vec<usize> = object.initialized_dpcs.lock().clone();
-    for dpc in dpcs {
-        KeRemoveQueueDpc(dpc as *mut crate::nt::ke::KDPC);
-    }
-    KeFlushQueuedDpcs();
-    let mappings: Vec<_> = object.mappings.lock().drain(..).collect();
-    for mapping in mappings.iter().filter(|mapping| !mapping.io_space) {
-        MmUnmapIoSpace(mapping.address, mapping.length);
-    }
-    let uncached = object
-        .uncached
-        .swap(core::ptr::null_mut(), Ordering::AcqRel);
-    if !uncached.is_null() {
-        MmFreeContiguousMemory(uncached);
-    }
-    let extension = object
-        .extension
-        .swap(core::ptr::null_mut(), Ordering::AcqRel);
-    if !extension.is_null() {
-        ExFreePoolWithTag(Adapter::block_of(extension), EXTENSION_TAG);
-    }
-    drop(Box::from_raw(adapter));
 }
 
 /// Reads the device's configuration space through IRP_MN_READ_CONFIG; the number of bytes read, 0 if there is none.
