@@ -360,8 +360,7 @@ impl Running {
             };
             match self.xen.set_upcall_vector(processor.vcpu, vector.vector) {
                 Ok(()) => {
-                    processor.vector.store(true, SeqCst);
-                    working += 1;
+                    working += u32::from(!processor.vector.swap(true, SeqCst));
                 }
                 Err(error) => wdm::warn!("processor {}: {error}", vector.cpu),
             }
