@@ -141,10 +141,11 @@ fn map_large(from: u64, to: u64) -> Result<(), MapError> {
     for pa in (from / LARGE * LARGE..to).step_by(LARGE as usize) {
         let page = Page::<Size2MiB>::containing_address(VirtAddr::new(DIRECT_MAP as u64 + pa));
         let frame = PhysFrame::containing_address(PhysAddr::new(pa));
-        // SAFETY: the direct map's address range serves nothing else.
-        match with_tables(|t| {
+        let mapped = with_tables(|t| {
+            // SAFETY: the direct map's address range serves nothing else.
             unsafe { t.map_to(page, frame, flags, &mut Frames) }.map(MapperFlush::ignore)
-        }) {
+        });
+        match mapped {
             Ok(()) | Err(MapToError::PageAlreadyMapped(_)) => {}
             Err(_) => return Err(MapError::OutOfMemory),
         }

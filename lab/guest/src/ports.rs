@@ -115,7 +115,7 @@ pub fn wall_clock() -> u64 {
 fn days_since_1601(year: u64, month: u64, day: u64) -> u64 {
     let y = year - 1601;
     let before = y * 365 + y / 4 - y / 100 + y / 400;
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let lengths = [
         31,
         28 + u64::from(leap),

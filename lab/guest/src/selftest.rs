@@ -184,9 +184,9 @@ fn memory() {
         for size in [1, 16, 100, 2040, 4000, 4096, 70_000] {
             let p = ex::ExAllocatePoolWithTag(0x200, size, TAG);
             let aligned = if size >= 4096 {
-                p as usize % 4096 == 0
+                (p as usize).is_multiple_of(4096)
             } else {
-                p as usize % 16 == 0
+                (p as usize).is_multiple_of(16)
             };
             check("pool is aligned", !p.is_null() && aligned);
             p.cast::<u8>().write_bytes(7, size);
