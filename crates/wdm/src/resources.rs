@@ -219,6 +219,11 @@ impl Requirement {
         self.kind == INTERRUPT && self.flags & INTERRUPT_MESSAGE == 0
     }
 
+    /// Whether this is an interrupt message.
+    pub const fn is_message_interrupt(&self) -> bool {
+        self.kind == INTERRUPT && self.flags & INTERRUPT_MESSAGE != 0
+    }
+
     /// An interrupt's affinity policy: one processor (`IrqPolicySpecifiedProcessors`).
     #[must_use]
     pub const fn on_processor(mut self, group: u16, number: u8) -> Self {
@@ -264,6 +269,32 @@ fn words_of(one: &Requirement) -> [u32; 8] {
     let first = u32::from_le_bytes([one.option, one.kind, one.share, 0]);
     let [a, b, c, d, e, f] = one.data;
     [first, one.flags.into(), a, b, c, d, e, f]
+}
+
+/// Whether a descriptor of a requirements list is one that `is` holds for.
+///
+/// # Errors
+/// `INVALID_PARAMETER` for a list that contradicts itself.
+///
+/// # Safety
+/// `list` is a valid `IO_RESOURCE_REQUIREMENTS_LIST`.
+pub unsafe fn any_requirement(list: *const u8, is: impl Fn(&Requirement) -> bool) -> Result<bool> {
+    // SAFETY: the list begins with its size in bytes.
+    let size = unsafe { list.cast::<u32>().read_unaligned() } as usize;
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { core::slice::from_raw_parts(list, size) };
+    let mut at = REQUIREMENTS_HEADER;
+    for _ in 0..word_at(bytes, 28)? {
+        let count = word_at(bytes, at + 4)?;
+        at += ALTERNATIVE_HEADER;
+        for _ in 0..count {
+            if is(&requirement_at(bytes, at)?) {
+                return Ok(true);
+            }
+            at += size_of::<Requirement>();
+        }
+    }
+    Ok(false)
 }
 
 /// A copy of a requirements list, each descriptor passed through `change` and `more` appended to each

@@ -184,10 +184,9 @@ fn filter_requirements(fdo: &Shared<Fdo>, irp: &mut Irp) -> Result {
     let list = core::ptr::with_exposed_provenance_mut::<u8>(current);
     // SAFETY: the list that the request carries.
     let extended = unsafe { interrupts::extend(list) }?;
-    if current != given {
-        // SAFETY: a list made by a driver below, which the new one replaces.
-        unsafe { free_pool(list.cast()) };
-    }
+    // Whoever replaces the list frees the old one: PnP takes what it finds in the request at the end.
+    // SAFETY: a list from the pool that nobody uses any more.
+    unsafe { free_pool(list.cast()) };
     irp.set_status(SUCCESS, extended.into_raw().expose_provenance());
     Ok(())
 }

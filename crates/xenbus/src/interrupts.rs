@@ -140,6 +140,11 @@ pub unsafe fn extend(list: *const u8) -> Result<Paged> {
             *requirement
         }
     };
+    // The list of an earlier start may come again; it has its messages already.
+    // SAFETY: the caller's promise.
+    if unsafe { resources::any_requirement(list, Requirement::is_message_interrupt) }? {
+        messages.clear();
+    }
     // SAFETY: the caller's promise.
     unsafe { resources::extend_requirements(list, pin, &messages) }
 }
