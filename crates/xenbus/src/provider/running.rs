@@ -189,12 +189,10 @@ fn fifo(xen: &Guest<Native>, processors: &[Processor]) -> Option<(Fifo, Pages)> 
     blocks.try_reserve_exact(processors.len()).ok()?;
     for (index, processor) in processors.iter().enumerate() {
         let (address, gfn) = page(Fifo::PAGES + index)?;
-        // SAFETY: as above.
-        blocks.push(VcpuBlock {
-            vcpu: processor.vcpu,
-            block: unsafe { Shared::new(address.cast()) },
-            gfn,
-        });
+        let vcpu = processor.vcpu;
+        // SAFETY: as above; a control block is atomics too.
+        let block = unsafe { Shared::new(address.cast()) };
+        blocks.push(VcpuBlock { vcpu, block, gfn });
     }
     let [Some(a), Some(b), Some(c), Some(d)] = events else {
         return None;
