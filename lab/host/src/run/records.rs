@@ -95,6 +95,10 @@ impl Run<'_> {
                 (self.progress)(&format!("boot {boots}: {cpus} CPUs, {memory} MiB"));
             }
             Record::ImageLoaded { name, version, .. } => {
+                let version = match version.is_empty() {
+                    true => self.package_version(&name),
+                    false => version,
+                };
                 self.report.images.insert(name, version);
             }
             Record::ImageUnloaded { .. } => {}
@@ -172,6 +176,15 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    /// The version that the INF of an image's package tells (DriverVer), for images without a version of their own.
+    fn package_version(&self, image: &str) -> String {
+        let has = |name: &String| name.eq_ignore_ascii_case(image);
+        let mut packages = self.setup.packages.iter();
+        packages
+            .find(|package| package.images.iter().any(|image| has(&image.name)))
+            .map_or_else(String::new, |package| package.driver_version.clone())
     }
 
     fn step_ended(&mut self, boot: &mut Boot, done: StepDone) {
