@@ -274,7 +274,8 @@ pub unsafe fn discover(parent: *mut Node, pdo: *mut DEVICE_OBJECT) -> Option<*mu
         depth,
         deleted: false,
         reported: true,
-        below: pdo,
+        // Bus filters attach to a PDO before PnP hears of it.
+        below: IoGetAttachedDevice(pdo),
     }));
     let n = &mut *raw;
     (*(*pdo).DeviceObjectExtension).DeviceNode = raw.cast();
