@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+mod allowed;
 mod table;
 pub mod tests;
 pub use table::print as print_table;

@@ -448,7 +448,7 @@ mod tests {
     fn every_small_block_has_a_guard_and_no_page_is_crossed() {
         for size in 1..PAGE_SIZE {
             let class = CLASSES[class_for(size).unwrap()];
-            assert!(class >= size && PAGE_SIZE % class == 0);
+            assert!(class >= size && PAGE_SIZE.is_multiple_of(class));
             assert!(class - size >= GUARD || class == PAGE_SIZE, "{size}");
         }
         assert_eq!(class_for(PAGE_SIZE), None);

@@ -243,7 +243,7 @@ mod tests {
         let mut f = frames(100);
         let mut seen = std::collections::BTreeSet::new();
         while let Some(a) = f.take_page() {
-            assert!(a >= PAGE * 16 && a < PAGE * 116 && seen.insert(a));
+            assert!((PAGE * 16..PAGE * 116).contains(&a) && seen.insert(a));
         }
         assert_eq!(seen.len(), 100);
     }

@@ -377,7 +377,7 @@ mod tests {
 
     #[test]
     fn strings_are_narrow_or_wide_as_the_conversion_says() {
-        let n = b"narrow\0".as_ptr() as u64;
+        let n = c"narrow".as_ptr() as u64;
         let w: Vec<u16> = "wide".encode_utf16().chain([0]).collect();
         let w = w.as_ptr() as u64;
         for (fmt, wide, arg, want) in [

@@ -165,8 +165,6 @@ fn private_data_comes_through_unchanged() {
     d.u.DevicePrivate = [1, 2, 3];
     let a = run(&[d], &mut Simple::default()).unwrap();
     // SAFETY: private data.
-    assert_eq!(
-        unsafe { { descriptors(&a.translated)[0].u.DevicePrivate } },
-        [1, 2, 3]
-    );
+    let private = unsafe { descriptors(&a.translated)[0].u.DevicePrivate };
+    assert_eq!(private, [1, 2, 3]);
 }
