@@ -145,6 +145,10 @@ pub fn foreign_drivers() -> anyhow::Result<Outcome> {
             ),
         ];
         for (name, bus, disk) in combinations {
+            // The checked xenvbd.sys asserts at its removal unless its scan thread has come by: docs/findings.md.
+            if build == "checked" && disk == package("xenvbd") {
+                continue;
+            }
             runs.push((format!("{build}-{name}"), &OWN[0], vec![bus, disk]));
         }
     }
