@@ -2,16 +2,12 @@
 
 use core::ffi::{c_char, c_void};
 
-use rust_alloc::boxed::Box;
-use rust_alloc::vec::Vec;
-use wdm::alloc::try_box;
-use wdm::status::Status;
-use wdm::sync::SpinLock;
 use xen_guest::console::{ConsoleError, ConsoleRing};
 use xenbus_interface::console::{ConsoleV1, Wakeup};
 use xenbus_interface::{Boolean, Interface, NtStatus};
 
 use super::Providers;
+use super::registrations::Registrations;
 use super::table::{Offer, References, Template, providers};
 
 /// What the bus offers.
@@ -28,15 +24,14 @@ pub struct Provider {
     /// Its users.
     pub references: References,
     /// Events to signal when the ring has moved; taken at DISPATCH_LEVEL.
-    #[expect(clippy::vec_box, reason = "an entry's address is its handle")]
-    wakeups: SpinLock<Vec<Box<Entry>>>,
+    wakeups: Registrations<Entry>,
 }
 
 impl Default for Provider {
     fn default() -> Self {
         Self {
             references: References::new(),
-            wakeups: SpinLock::new(Vec::new()),
+            wakeups: Registrations::new(),
         }
     }
 }
@@ -155,29 +150,16 @@ unsafe extern "system" fn wakeup_add(
 ) -> NtStatus {
     // SAFETY: called through a table of ours.
     let providers: &Providers = unsafe { providers(interface) };
-    let Ok(entry) = try_box(Entry(event)) else {
-        return Status::NO_MEMORY.0;
-    };
-    let mut wakeups = providers.console.wakeups.lock();
-    if wakeups.try_reserve(1).is_err() {
-        return Status::NO_MEMORY.0;
-    }
+    let entry = Entry(event);
     // SAFETY: the consumer passes a place for the handle.
-    unsafe { handle.write(core::ptr::from_ref(entry.as_ref()).cast_mut().cast()) };
-    wakeups.push(entry);
-    0
+    unsafe { providers.console.wakeups.add(entry, handle) }
 }
 
 unsafe extern "system" fn wakeup_remove(interface: *mut Interface, handle: *mut Wakeup) {
     // SAFETY: called through a table of ours.
     let providers: &Providers = unsafe { providers(interface) };
-    let mut wakeups = providers.console.wakeups.lock();
-    let found = wakeups
-        .iter()
-        .position(|entry| core::ptr::from_ref(entry.as_ref()) == handle.cast_const().cast());
-    let gone = found.map(|index| wakeups.remove(index));
-    drop(wakeups);
-    if gone.is_none() {
-        wdm::error!("CONSOLE.WakeupRemove of an event that is not registered");
-    }
+    providers
+        .console
+        .wakeups
+        .remove(handle, "CONSOLE.WakeupRemove of an event");
 }

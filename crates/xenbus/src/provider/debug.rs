@@ -6,17 +6,13 @@ use core::ptr::NonNull;
 use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::Ordering::SeqCst;
 
-use rust_alloc::boxed::Box;
-use rust_alloc::vec::Vec;
-use wdm::alloc::try_box;
-use wdm::status::Status;
-use wdm::sync::SpinLock;
 use wdm::text::FormatBuffer;
 use xenbus_interface::debug::{Callback, DebugV1, Function};
 use xenbus_interface::{Interface, NtStatus};
 
 use super::Providers;
 use super::printf::{DEBUG_PRINTF, Text};
+use super::registrations::Registrations;
 use super::table::{Offer, References, Template, providers};
 
 /// What the bus offers.
@@ -42,8 +38,7 @@ pub struct Provider {
     pub references: References,
     /// The registrations, in order. Held at DISPATCH_LEVEL while they run, so that none goes away meanwhile; a callback
     /// may therefore neither register nor deregister.
-    #[expect(clippy::vec_box, reason = "an entry's address is its handle")]
-    entries: SpinLock<Vec<Box<Entry>>>,
+    entries: Registrations<Entry>,
     /// The registration that is running, for Printf.
     current: AtomicPtr<Entry>,
 }
@@ -52,7 +47,7 @@ impl Default for Provider {
     fn default() -> Self {
         Self {
             references: References::new(),
-            entries: SpinLock::new(Vec::new()),
+            entries: Registrations::new(),
             current: AtomicPtr::new(core::ptr::null_mut()),
         }
     }
@@ -117,21 +112,13 @@ unsafe extern "system" fn register(
     // SAFETY: the consumer passes a NUL-terminated string.
     let prefix = unsafe { CStr::from_ptr(prefix) };
     let prefix = FormatBuffer::format(format_args!("{}", Ascii(prefix.to_bytes())));
-    let Ok(entry) = try_box(Entry {
+    let entry = Entry {
         prefix,
         function,
         argument,
-    }) else {
-        return Status::NO_MEMORY.0;
     };
-    let mut entries = providers.debug.entries.lock();
-    if entries.try_reserve(1).is_err() {
-        return Status::NO_MEMORY.0;
-    }
     // SAFETY: the consumer passes a place for the handle.
-    unsafe { handle.write(core::ptr::from_ref(entry.as_ref()).cast_mut().cast()) };
-    entries.push(entry);
-    0
+    unsafe { providers.debug.entries.add(entry, handle) }
 }
 
 unsafe extern "system" fn trigger(interface: *mut Interface, handle: *mut Callback) {
@@ -143,15 +130,10 @@ unsafe extern "system" fn trigger(interface: *mut Interface, handle: *mut Callba
 unsafe extern "system" fn deregister(interface: *mut Interface, handle: *mut Callback) {
     // SAFETY: called through a table of ours.
     let providers: &Providers = unsafe { providers(interface) };
-    let mut entries = providers.debug.entries.lock();
-    let found = entries
-        .iter()
-        .position(|entry| core::ptr::from_ref(entry.as_ref()) == handle.cast_const().cast());
-    let gone = found.map(|index| entries.remove(index));
-    drop(entries);
-    if gone.is_none() {
-        wdm::error!("DEBUG.Deregister of a callback that is not registered");
-    }
+    providers
+        .debug
+        .entries
+        .remove(handle, "DEBUG.Deregister of a callback");
 }
 
 /// DEBUG.Printf, with its variable arguments behind a pointer.

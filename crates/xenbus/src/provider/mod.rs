@@ -13,6 +13,7 @@ mod gnttab;
 mod memory;
 mod printf;
 mod range_set;
+mod registrations;
 mod running;
 mod shared_info;
 mod store;

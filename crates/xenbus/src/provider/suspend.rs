@@ -7,15 +7,12 @@ use core::ffi::c_void;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::SeqCst;
 
-use rust_alloc::boxed::Box;
-use rust_alloc::vec::Vec;
-use wdm::alloc::try_box;
 use wdm::status::Status;
-use wdm::sync::SpinLock;
 use xenbus_interface::suspend::{CALLBACK_EARLY, CALLBACK_LATE, Callback, Function, SuspendV1};
 use xenbus_interface::{Interface, NtStatus};
 
 use super::Providers;
+use super::registrations::Registrations;
 use super::table::{Offer, References, Template, providers};
 
 /// What the bus offers.
@@ -36,8 +33,7 @@ pub struct Provider {
     /// Its users.
     pub references: References,
     /// The registrations, in order; taken at DISPATCH_LEVEL.
-    #[expect(clippy::vec_box, reason = "an entry's address is its handle")]
-    entries: SpinLock<Vec<Box<Entry>>>,
+    entries: Registrations<Entry>,
     /// How often the domain was resumed.
     count: AtomicU32,
 }
@@ -46,7 +42,7 @@ impl Default for Provider {
     fn default() -> Self {
         Self {
             references: References::new(),
-            entries: SpinLock::new(Vec::new()),
+            entries: Registrations::new(),
             count: AtomicU32::new(0),
         }
     }
@@ -108,35 +104,22 @@ unsafe extern "system" fn register(
     if !matches!(kind, CALLBACK_EARLY | CALLBACK_LATE) {
         return Status::INVALID_PARAMETER.0;
     }
-    let Ok(entry) = try_box(Entry {
+    let entry = Entry {
         kind,
         function,
         argument,
-    }) else {
-        return Status::NO_MEMORY.0;
     };
-    let mut entries = providers.suspend.entries.lock();
-    if entries.try_reserve(1).is_err() {
-        return Status::NO_MEMORY.0;
-    }
     // SAFETY: the consumer passes a place for the handle.
-    unsafe { handle.write(core::ptr::from_ref(entry.as_ref()).cast_mut().cast()) };
-    entries.push(entry);
-    0
+    unsafe { providers.suspend.entries.add(entry, handle) }
 }
 
 unsafe extern "system" fn deregister(interface: *mut Interface, handle: *mut Callback) {
     // SAFETY: called through a table of ours.
     let providers: &Providers = unsafe { providers(interface) };
-    let mut entries = providers.suspend.entries.lock();
-    let found = entries
-        .iter()
-        .position(|entry| core::ptr::from_ref(entry.as_ref()) == handle.cast_const().cast());
-    let gone = found.map(|index| entries.remove(index));
-    drop(entries);
-    if gone.is_none() {
-        wdm::error!("SUSPEND.Deregister of a callback that is not registered");
-    }
+    providers
+        .suspend
+        .entries
+        .remove(handle, "SUSPEND.Deregister of a callback");
 }
 
 unsafe extern "system" fn trigger(_interface: *mut Interface) -> NtStatus {
