@@ -32,6 +32,7 @@ const PROLOGUE: &str = r#"
 #include <xen/hvm/pvdrivers.h>
 #include <xen/io/blkif.h>
 #include <xen/io/console.h>
+#include <xen/io/netif.h>
 #include <xen/io/protocols.h>
 #include <xen/io/xenbus.h>
 #include <xen/io/xs_wire.h>

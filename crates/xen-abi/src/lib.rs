@@ -26,6 +26,7 @@ pub mod grant_table;
 pub mod hvm;
 pub mod hypercall;
 pub mod memory;
+pub mod netif;
 pub mod pvdrivers;
 pub mod ring;
 pub mod sched;
@@ -91,6 +92,15 @@ pub fn facts() -> impl Iterator<Item = Fact> {
         hypercall::FACTS,
         hypercall::DomId::FACTS,
         memory::FACTS,
+        netif::FACTS,
+        netif::FLAG_FACTS,
+        netif::Status::FACTS,
+        netif::ExtraType::FACTS,
+        netif::GsoType::FACTS,
+        netif::HashAlgorithm::FACTS,
+        netif::HashKind::FACTS,
+        netif::CtrlType::FACTS,
+        netif::CtrlStatus::FACTS,
         ring::FACTS,
         sched::FACTS,
         shared_info::FACTS,
