@@ -150,6 +150,7 @@ impl Run<'_> {
         let bundle = Bundle {
             packages: self.setup.packages.clone(),
             registry: self.registry.clone(),
+            nics: Vec::new(),
             plan: self.setup.plan.clone(),
             first_step: self.first_step,
             boots_before: self.report.boots,
@@ -183,8 +184,8 @@ impl Run<'_> {
             if event.is_some_and(|event| self.take(boot, event)) {
                 last_word = Instant::now();
             }
-            if let Some(step) = boot.host_step.take() {
-                self.host_step(domain, boot, step)?;
+            if let Some((step, phase)) = boot.host_step.take() {
+                self.host_step(domain, boot, step, phase)?;
                 last_word = Instant::now();
             }
             let interval = match boot.said_last_word() {

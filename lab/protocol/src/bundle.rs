@@ -5,6 +5,8 @@ use crate::registry::Change;
 use crate::registry::Data;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+use core::net::Ipv6Addr;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -15,6 +17,8 @@ pub struct Bundle {
     pub packages: Vec<Package>,
     /// The registry as the boots before left it, replayed over what the packages write; empty on the first boot.
     pub registry: Vec<Change>,
+    /// The network adapters that the toolstack gives the guest, in the order of their numbers there.
+    pub nics: Vec<Nic>,
     /// What to do.
     pub plan: Plan,
     /// The step of the plan to begin with: 0 on the first boot, the one behind the `reboot` step after a reboot.
@@ -23,6 +27,27 @@ pub struct Bundle {
     pub boots_before: u32,
     /// Wall clock time at the start, in 100 ns since 1601-01-01 UTC.
     pub system_time: u64,
+}
+
+/// A network adapter, and the addresses that the host chose for both ends. The guest knows the adapter by its permanent MAC address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nic {
+    /// Its MAC address in xenstore
+    pub mac: [u8; 6],
+    /// The largest IP packet
+    pub mtu: u16,
+    /// The guest's IPv4 address
+    pub address: Ipv4Addr,
+    /// Bits of it that name the network
+    pub prefix: u8,
+    /// dom0's IPv4 address on the same bridge
+    pub peer: Ipv4Addr,
+    /// The guest's IPv6 address
+    pub address6: Ipv6Addr,
+    /// Bits of it that name the network
+    pub prefix6: u8,
+    /// dom0's IPv6 address on the same bridge
+    pub peer6: Ipv6Addr,
 }
 
 /// A driver package: an INF and the images that it names.

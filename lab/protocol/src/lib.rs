@@ -11,6 +11,7 @@ extern crate alloc;
 
 pub mod bundle;
 pub mod line;
+pub mod net;
 pub mod plan;
 pub mod record;
 pub mod registry;

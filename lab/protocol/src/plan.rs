@@ -11,12 +11,14 @@
 //! verify = { disk = "xvde", length = "64MiB" }
 //! ```
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::Deserialize;
 use serde::Serialize;
 
 mod bytes;
+pub mod net;
 pub use bytes::Bytes;
 
 /// A plan.
@@ -25,6 +27,8 @@ pub use bytes::Bytes;
 pub struct Plan {
     /// The machine to run on
     pub guest: Guest,
+    /// What is set up around it
+    pub dom0: Dom0,
     /// The steps, in order
     pub step: Vec<Step>,
 }
@@ -41,6 +45,9 @@ pub struct Guest {
     pub registry: Vec<RegistryValue>,
     /// The seed of all patterns and random choices; the host picks one if it is 0 or absent
     pub seed: u64,
+    /// Advanced properties of all network adapters, as `"*NumRssQueues" = "4"`: strings in the software key of every device
+    /// of class Net, over what the INFs say
+    pub net_parameters: BTreeMap<String, String>,
 }
 
 impl Default for Guest {
@@ -50,8 +57,17 @@ impl Default for Guest {
             memory: Bytes(256 << 20),
             registry: Vec::new(),
             seed: 0,
+            net_parameters: BTreeMap::new(),
         }
     }
+}
+
+/// What a plan wants of dom0.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Dom0 {
+    /// Parameters of the module xen-netback, set before the guest is made, as `max_queues = "4"`
+    pub netback: BTreeMap<String, String>,
 }
 
 /// A registry value that a plan sets.
@@ -182,7 +198,7 @@ pub enum Step {
     },
     /// A raw command.
     Cdb(Cdb),
-    /// Steps that run at once. Only disk steps may be in here.
+    /// Steps that run at once: disk steps, and `transfer`, `ping`, `echo` and `udp-flood`. Each must be for a disk or an adapter of its own.
     Parallel(Vec<Step>),
     /// Waits.
     Wait {
@@ -230,6 +246,46 @@ pub enum Step {
         #[serde(default = "default_within")]
         within_ms: u32,
     },
+    /// Configures the stack on an adapter.
+    NetUp(net::NetUp),
+    /// Takes the stack off an adapter; the adapter stays.
+    NetDown(net::OfNic),
+    /// The guest pings dom0.
+    Ping(net::Ping),
+    /// dom0 pings the guest.
+    Pinged(net::Ping),
+    /// dom0 begins to ping the guest while other steps are done.
+    PingedStart(net::PingedStart),
+    /// dom0 ends that, and looks at what was lost.
+    PingedStop(net::PingedStop),
+    /// Moves data over TCP.
+    Transfer(net::Transfer),
+    /// dom0 sends data over TCP, and the guest sends it back.
+    Echo(net::Echo),
+    /// Sends UDP datagrams.
+    UdpFlood(net::UdpFlood),
+    /// Switches promiscuous mode.
+    Capture(net::Capture),
+    /// Waits until exactly these adapters run and have link.
+    ExpectNics {
+        /// Their numbers, in any order
+        nics: Vec<u32>,
+        /// How long it may take, in milliseconds
+        #[serde(default = "default_within")]
+        within_ms: u32,
+    },
+    /// Switches offloads.
+    Offload(net::Offload),
+    /// tcpdump in dom0 begins to write down what passes an adapter's interface; what was written before is forgotten.
+    TcpdumpStart(net::OfNic),
+    /// tcpdump ends.
+    TcpdumpStop(net::OfNic),
+    /// Looks at what tcpdump has written.
+    TcpdumpExpect(net::TcpdumpExpect),
+    /// The adapter's statistics must have grown since `tcpdump-start` by exactly what tcpdump has written: frames and bytes, sent and received.
+    ExpectCounters(net::OfNic),
+    /// Measures a Linux guest.
+    LinuxGuest(net::LinuxGuest),
     /// A line that the guest logs must contain the text, from the run's start on.
     ExpectLog {
         /// The text
@@ -244,17 +300,72 @@ fn default_within() -> u32 {
     120_000
 }
 
+/// Who does a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doer {
+    /// The guest alone
+    Guest,
+    /// The host alone, while the guest waits: [`Phase::Whole`](crate::record::Phase::Whole)
+    Host,
+    /// Both. The guest prepares (listens, reports counters), tells the host
+    /// ([`Phase::Begin`](crate::record::Phase::Begin)) and waits for its word; does its part and reports on it; tells the host again
+    /// ([`Phase::End`](crate::record::Phase::End)), and waits while the host does what is left and compares. After an error of its own the
+    /// guest does not tell the host again.
+    Both,
+}
+
 impl Step {
+    /// Who does it. Steps that run at once have one beginning and one end in common.
+    pub fn doer(&self) -> Doer {
+        match self {
+            Self::Xl { .. }
+            | Self::Dom0 { .. }
+            | Self::XenstoreWrite { .. }
+            | Self::XenstoreExpect { .. }
+            | Self::ExpectLog { .. }
+            | Self::Pinged(_)
+            | Self::PingedStart(_)
+            | Self::PingedStop(_)
+            | Self::TcpdumpStop(_)
+            | Self::TcpdumpExpect(_)
+            | Self::LinuxGuest(_) => Doer::Host,
+            Self::Transfer(_)
+            | Self::Echo(_)
+            | Self::UdpFlood(_)
+            | Self::TcpdumpStart(_)
+            | Self::ExpectCounters(_) => Doer::Both,
+            Self::Parallel(steps) if steps.iter().any(|step| step.doer() == Doer::Both) => {
+                Doer::Both
+            }
+            _ => Doer::Guest,
+        }
+    }
+
     /// True for a step that the host does in dom0 while the guest waits.
     pub fn is_for_host(&self) -> bool {
-        matches!(
-            self,
-            Self::Xl { .. }
-                | Self::Dom0 { .. }
-                | Self::XenstoreWrite { .. }
-                | Self::XenstoreExpect { .. }
-                | Self::ExpectLog { .. }
-        )
+        self.doer() == Doer::Host
+    }
+
+    /// The adapter that a step is about, if it is about one.
+    pub fn nic(&self) -> Option<u32> {
+        match self {
+            Self::NetUp(step) => Some(step.nic),
+            Self::Ping(step) | Self::Pinged(step) => Some(step.nic),
+            Self::PingedStart(step) => Some(step.nic),
+            Self::PingedStop(step) => Some(step.nic),
+            Self::Transfer(step) => Some(step.nic),
+            Self::Echo(step) => Some(step.nic),
+            Self::UdpFlood(step) => Some(step.nic),
+            Self::Capture(step) => Some(step.nic),
+            Self::Offload(step) => Some(step.nic),
+            Self::TcpdumpExpect(step) => Some(step.nic),
+            Self::LinuxGuest(step) => Some(step.nic),
+            Self::NetDown(step)
+            | Self::TcpdumpStart(step)
+            | Self::TcpdumpStop(step)
+            | Self::ExpectCounters(step) => Some(step.nic),
+            _ => None,
+        }
     }
 
     /// The step's name, as a plan writes it.
@@ -276,6 +387,23 @@ impl Step {
             Self::Dom0 { .. } => "dom0",
             Self::XenstoreWrite { .. } => "xenstore-write",
             Self::XenstoreExpect { .. } => "xenstore-expect",
+            Self::NetUp(_) => "net-up",
+            Self::NetDown(_) => "net-down",
+            Self::Ping(_) => "ping",
+            Self::Pinged(_) => "pinged",
+            Self::PingedStart(_) => "pinged-start",
+            Self::PingedStop(_) => "pinged-stop",
+            Self::Transfer(_) => "transfer",
+            Self::Echo(_) => "echo",
+            Self::UdpFlood(_) => "udp-flood",
+            Self::Capture(_) => "capture",
+            Self::ExpectNics { .. } => "expect-nics",
+            Self::Offload(_) => "offload",
+            Self::TcpdumpStart(_) => "tcpdump-start",
+            Self::TcpdumpStop(_) => "tcpdump-stop",
+            Self::TcpdumpExpect(_) => "tcpdump-expect",
+            Self::ExpectCounters(_) => "expect-counters",
+            Self::LinuxGuest(_) => "linux-guest",
             Self::ExpectLog { .. } => "expect-log",
         }
     }
@@ -341,6 +469,62 @@ mod tests {
         .unwrap();
         let bytes = postcard::to_allocvec(&plan).unwrap();
         assert_eq!(postcard::from_bytes::<Plan>(&bytes).unwrap(), plan);
+    }
+
+    #[test]
+    fn network_steps_have_defaults_and_survive_the_way_to_the_guest() {
+        let plan: Plan = toml::from_str(
+            r#"
+            [guest.net-parameters]
+            "*NumRssQueues" = "4"
+            [dom0.netback]
+            max_queues = "4"
+            [[step]]
+            net-up = {}
+            [[step]]
+            pinged = { nic = 1, within-ms = 500 }
+            [[step]]
+            parallel = [
+                { transfer = { direction = "both", bytes = "64MiB", connections = 4 } },
+                { transfer = { nic = 1, direction = "send", bytes = "1MiB" } },
+            ]
+            [[step]]
+            offload = { lso = false }
+            [[step]]
+            tcpdump-expect = { filter = "arp", at-most = 3, gso = false }
+            [[step]]
+            linux-guest = {}
+            "#,
+        )
+        .unwrap();
+        assert_eq!(plan.step[0], Step::NetUp(net::NetUp::default()));
+        let doers: Vec<Doer> = plan.step.iter().map(Step::doer).collect();
+        let expected = [
+            Doer::Guest,
+            Doer::Host,
+            Doer::Both,
+            Doer::Guest,
+            Doer::Host,
+            Doer::Host,
+        ];
+        assert_eq!(doers, expected);
+        assert_eq!(plan.step[1].nic(), Some(1));
+        let bytes = postcard::to_allocvec(&plan).unwrap();
+        assert_eq!(postcard::from_bytes::<Plan>(&bytes).unwrap(), plan);
+    }
+
+    #[test]
+    fn an_unknown_key_of_a_network_step_is_refused() {
+        for step in [
+            "net-up = { adress = \"auto\" }",
+            "ping = { cuont = 1 }",
+            "transfer = { direction = \"up\", bytes = 1 }",
+            "transfer = { bytes = 1 }",
+            "expect-nics = {}",
+        ] {
+            let text = alloc::format!("[[step]]\n{step}");
+            assert!(toml::from_str::<Plan>(&text).is_err(), "{step}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the guest reports, beside its log.
 
+use crate::net;
 use crate::registry::Change;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -81,11 +82,30 @@ pub enum Record {
         /// What it did to each disk
         io: Vec<Io>,
     },
-    /// The guest waits for the host to do this step in dom0.
+    /// The guest waits for the host to do this step, or its part of it, in dom0.
     HostStep {
         /// Its number in the plan
         step: u32,
+        /// Which part of it
+        #[serde(default)]
+        phase: Phase,
     },
+    /// A network adapter came, or what it says of itself changed.
+    Nic(net::Nic),
+    /// A network adapter went.
+    NicGone {
+        /// Its number in the toolstack
+        nic: u32,
+    },
+    /// One connection's way of a transfer is done.
+    Transfer(net::Transfer),
+    /// Pings are done.
+    Ping(net::Ping),
+    /// A UDP flood is done.
+    Flood(net::Flood),
+    /// What an adapter and the stack counted since the adapter came. Reported before `tcpdump-start` and `expect-counters` begin,
+    /// with `net-down`, and when the adapter goes for good.
+    Counters(net::Counters),
     /// A change to a part of the registry that survives a boot.
     Registry(Change),
     /// A driver broke a rule.
@@ -129,6 +149,19 @@ pub enum Record {
         /// True if nothing went wrong
         ok: bool,
     },
+}
+
+/// The part of a step that the guest waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// All of it: the guest has nothing to do but wait
+    #[default]
+    Whole,
+    /// What has to be there before the guest does its part
+    Begin,
+    /// What is left when the guest has done its part
+    End,
 }
 
 /// A return address.

@@ -1,6 +1,7 @@
 //! One boot of a guest: what it has said so far.
 
 use lab_protocol::line::Decoder;
+use lab_protocol::record::Phase;
 
 /// What is known of a boot.
 #[derive(Debug)]
@@ -11,8 +12,8 @@ pub struct Boot {
     pub decoder: Decoder,
     /// The step that it is at
     pub step: Option<u32>,
-    /// A step that it waits for
-    pub host_step: Option<u32>,
+    /// A step that it waits for, and which part of it
+    pub host_step: Option<(u32, Phase)>,
     /// True when it said that it is at its end
     pub finished: bool,
     /// True when it said that the system has stopped

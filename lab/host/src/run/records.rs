@@ -13,6 +13,7 @@ use lab_protocol::line;
 use lab_protocol::line::Decoded;
 use lab_protocol::plan::Step;
 use lab_protocol::record::GO;
+use lab_protocol::record::Phase;
 use lab_protocol::record::Record;
 use lab_protocol::record::STOP;
 use std::time::Duration;
@@ -134,7 +135,13 @@ impl Run<'_> {
             Record::StepEnd { step, error, io } => {
                 self.step_ended(boot, StepDone { step, error, io })
             }
-            Record::HostStep { step } => boot.host_step = Some(step),
+            Record::HostStep { step, phase } => boot.host_step = Some((step, phase)),
+            Record::Nic(_)
+            | Record::NicGone { .. }
+            | Record::Transfer(_)
+            | Record::Ping(_)
+            | Record::Flood(_)
+            | Record::Counters(_) => {}
             Record::Registry(change) => self.registry.push(change),
             Record::Violation {
                 driver,
@@ -212,9 +219,14 @@ impl Run<'_> {
         domain: &Domain,
         boot: &mut Boot,
         step: u32,
+        phase: Phase,
     ) -> anyhow::Result<()> {
         let plan = &self.setup.plan;
         let outcome = match plan.step.get(step as usize) {
+            Some(step) if phase != Phase::Whole => Err(anyhow::anyhow!(
+                "the host has no {phase:?} of {}",
+                step.name()
+            )),
             Some(Step::ExpectLog { text, within_ms }) => {
                 let within = Duration::from_millis(u64::from(*within_ms));
                 self.expect_log(boot, text, within)

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use lab_protocol::bundle::Bundle;
 use lab_protocol::plan::{Step, target_of};
-use lab_protocol::record::{GO, Io, Record, STOP};
+use lab_protocol::record::{GO, Io, Phase, Record, STOP};
 
 use super::disk_steps;
 use crate::disk::client;
@@ -135,7 +135,10 @@ fn do_step(
 /// Tells the host about a step that it does, and waits for its word on the first serial port.
 fn host_step(number: u32) -> Result<(), String> {
     while machine().com1_byte().is_some() {}
-    crate::check::emit(&Record::HostStep { step: number });
+    crate::check::emit(&Record::HostStep {
+        step: number,
+        phase: Phase::Whole,
+    });
     let deadline = now() + HOST_LIMIT;
     while now() < deadline {
         match machine().com1_byte() {

@@ -47,6 +47,7 @@ fn bundle(packages: Vec<Package>) -> Bundle {
     Bundle {
         packages,
         registry: vec![],
+        nics: vec![],
         plan: Plan::default(),
         first_step: 0,
         boots_before: 0,
