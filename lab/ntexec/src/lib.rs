@@ -29,9 +29,12 @@ pub mod kd;
 pub mod ke;
 pub mod ldr;
 pub mod mm;
+pub mod net;
 pub mod ob;
 pub mod pnp;
 pub mod po;
 pub mod rtl;
 pub mod run;
 pub mod storport;
+#[cfg(test)]
+mod testing;

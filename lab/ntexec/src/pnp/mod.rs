@@ -138,26 +138,32 @@ static COUNT: Semaphore = Semaphore(UnsafeCell::new(core::mem::MaybeUninit::unin
 fn push(work: Work) {
     PENDING.fetch_add(1, Ordering::AcqRel);
     QUEUE.lock().push_back(work);
-    // SAFETY: initialised by `start`.
+    // SAFETY: initialised by `prepare`.
     unsafe { KeReleaseSemaphore(COUNT.0.get().cast(), 0, 1, 0) };
 }
 
 fn thread() {
     loop {
-        // SAFETY: initialised by `start`; this thread is the only one that changes the tree.
+        // SAFETY: initialised by `prepare`; this thread is the only one that changes the tree.
         unsafe {
             KeWaitForSingleObject(COUNT.0.get().cast(), 0, 0, 0, null_mut());
-            let work = QUEUE.lock().pop_front();
-            match work {
-                Some(Work::Relations(pdo)) => with_node(pdo, |n| enumerate(n)),
-                Some(Work::DeviceState(pdo)) => with_node(pdo, |n| requery(n)),
-                Some(Work::Eject(pdo)) => with_node(pdo, |n| eject(n)),
-                Some(Work::Call(f)) => f(),
-                None => continue,
-            }
+            work_off();
         }
-        PENDING.fetch_sub(1, Ordering::AcqRel);
     }
+}
+
+/// Does what is first in the queue; false if it is empty.
+unsafe fn work_off() -> bool {
+    let work = QUEUE.lock().pop_front();
+    match work {
+        Some(Work::Relations(pdo)) => with_node(pdo, |n| enumerate(n)),
+        Some(Work::DeviceState(pdo)) => with_node(pdo, |n| requery(n)),
+        Some(Work::Eject(pdo)) => with_node(pdo, |n| eject(n)),
+        Some(Work::Call(f)) => f(),
+        None => return false,
+    }
+    PENDING.fetch_sub(1, Ordering::AcqRel);
+    true
 }
 
 /// Runs `f` on the node of a PDO that was referenced for it.
@@ -174,8 +180,7 @@ unsafe fn with_node(pdo: usize, f: impl FnOnce(*mut Node)) {
 /// # Safety
 /// Once.
 pub unsafe fn start(bundle: &'static Bundle) {
-    *BUNDLE.lock() = Some(bundle);
-    KeInitializeSemaphore(COUNT.0.get().cast(), 0, i32::MAX);
+    prepare(bundle);
     if !crate::ke::thread::spawn(thread) {
         crate::kd::text("no memory for PnP's thread");
         return;
@@ -187,6 +192,15 @@ pub unsafe fn start(bundle: &'static Bundle) {
             make_root();
         }
     });
+}
+
+/// What has to be there before anything is asked of PnP.
+///
+/// # Safety
+/// Once.
+pub unsafe fn prepare(bundle: &'static Bundle) {
+    *BUNDLE.lock() = Some(bundle);
+    KeInitializeSemaphore(COUNT.0.get().cast(), 0, i32::MAX);
 }
 
 /// Runs `f` on PnP's thread and waits.
@@ -208,6 +222,9 @@ fn call<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
 }
 
 fn delay(ms: i64) {
+    if cfg!(test) {
+        return;
+    }
     let interval = -ms * 10_000;
     // SAFETY: PASSIVE_LEVEL, a local interval.
     unsafe { crate::ke::KeDelayExecutionThread(0, 0, &raw const interval) };
@@ -552,3 +569,6 @@ crate::exports! {
     pub static EXPORTS;
     Ntoskrnl { IoInvalidateDeviceRelations, IoInvalidateDeviceState, IoRequestDeviceEject }
 }
+
+#[cfg(test)]
+mod tests;

@@ -315,15 +315,20 @@ pub unsafe fn discover(parent: *mut Node, pdo: *mut DEVICE_OBJECT) -> Option<*mu
         drop_node(raw);
         return None;
     }
-    let prefix = parent.as_ref().map_or(0, |p| hash(&p.instance));
     n.instance = if n.caps.Bits & caps::UNIQUE_ID != 0 {
         format!("{device}\\{instance}")
     } else {
-        format!("{device}\\{depth}&{prefix:x}&0&{instance}")
+        instance_of(&device, &instance, parent.as_ref())
     };
     write_instance(n, &container);
     report(n);
     Some(raw)
+}
+
+/// The instance path of a device whose instance id is unique on its bus only.
+pub fn instance_of(device: &str, instance: &str, parent: Option<&Node>) -> String {
+    let (depth, prefix) = parent.map_or((0, 0), |p| (p.depth + 1, hash(&p.instance)));
+    format!("{device}\\{depth}&{prefix:x}&0&{instance}")
 }
 
 fn key(node: &Node) -> String {

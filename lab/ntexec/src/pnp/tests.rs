@@ -1,0 +1,236 @@
+//! A bus whose children come and go, and what its children's driver hears of it.
+
+use super::*;
+use alloc::string::ToString;
+use bus::Child;
+use lab_protocol::registry::Data;
+
+/// What is on the bus.
+static THERE: Lock<Vec<&'static str>> = Lock::new(Vec::new());
+/// What the children's driver was asked: the child and the minor function, 0xFF for AddDevice.
+static HEARD: Lock<Vec<(String, u8)>> = Lock::new(Vec::new());
+/// The minor function that the driver refuses.
+static REFUSED: AtomicU32 = AtomicU32::new(u32::MAX);
+
+const ADDED: u8 = 0xFF;
+
+fn scan(_address: u32) -> Vec<Child> {
+    let child = |name: &&str| Child {
+        device: "TEST\\CHILD".into(),
+        instance: name.to_string(),
+        hardware: Vec::from(["TEST\\CHILD".to_string()]),
+        ..Child::default()
+    };
+    THERE.lock().iter().map(child).collect()
+}
+
+unsafe extern "win64" fn add_bus(driver: *mut DRIVER_OBJECT, pdo: *mut DEVICE_OBJECT) -> NTSTATUS {
+    bus::add_device(driver, pdo, scan)
+}
+
+unsafe extern "win64" fn bus_entry(
+    driver: *mut DRIVER_OBJECT,
+    _: *mut crate::nt::base::UNICODE_STRING,
+) -> NTSTATUS {
+    bus::set_up(driver, add_bus);
+    STATUS_SUCCESS
+}
+
+#[repr(C)]
+struct Fdo {
+    lower: *mut DEVICE_OBJECT,
+    pdo: *mut DEVICE_OBJECT,
+}
+
+unsafe fn hear(pdo: *mut DEVICE_OBJECT, what: u8) {
+    let instance = node::of(pdo).map_or_else(String::new, |n| n.instance.clone());
+    let name = instance.rsplit('&').next().unwrap_or_default().to_string();
+    HEARD.lock().push((name, what));
+}
+
+unsafe extern "win64" fn add_child(
+    driver: *mut DRIVER_OBJECT,
+    pdo: *mut DEVICE_OBJECT,
+) -> NTSTATUS {
+    hear(pdo, ADDED);
+    let mut device = null_mut();
+    let size = size_of::<Fdo>() as u32;
+    let status =
+        crate::io::IoCreateDevice(driver, size, core::ptr::null(), 0x22, 0, 0, &mut device);
+    assert_eq!(status, STATUS_SUCCESS);
+    let lower = crate::io::IoAttachDeviceToDeviceStack(device, pdo);
+    (*device)
+        .DeviceExtension
+        .cast::<Fdo>()
+        .write(Fdo { lower, pdo });
+    (*device).Flags &= !DO_DEVICE_INITIALIZING;
+    STATUS_SUCCESS
+}
+
+unsafe extern "win64" fn child_pnp(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let Fdo { lower, pdo } = (*device).DeviceExtension.cast::<Fdo>().read();
+    let minor = (*crate::io::irp::current(irp)).MinorFunction;
+    hear(pdo, minor);
+    if u32::from(minor) == REFUSED.load(Ordering::Relaxed) {
+        return crate::io::irp::complete(irp, STATUS_UNSUCCESSFUL);
+    }
+    if minor != IRP_MN_QUERY_CAPABILITIES {
+        (*irp).IoStatus.Status = STATUS_SUCCESS;
+    }
+    crate::io::irp::skip(irp);
+    let status = crate::io::IofCallDriver(lower, irp);
+    if minor == IRP_MN_REMOVE_DEVICE {
+        crate::io::IoDetachDevice(lower);
+        crate::io::IoDeleteDevice(device);
+    }
+    status
+}
+
+unsafe extern "win64" fn child_entry(
+    driver: *mut DRIVER_OBJECT,
+    _: *mut crate::nt::base::UNICODE_STRING,
+) -> NTSTATUS {
+    (*driver).MajorFunction[usize::from(IRP_MJ_PNP)] = Some(child_pnp);
+    (*(*driver).DriverExtension).AddDevice = Some(add_child);
+    STATUS_SUCCESS
+}
+
+/// The bus, started, with these children on it.
+struct Bus {
+    node: *mut Node,
+    _turn: crate::testing::Turn,
+}
+
+/// The minor functions that matter to a device's life.
+const LIFE: [u8; 10] = [
+    IRP_MN_START_DEVICE,
+    IRP_MN_QUERY_REMOVE_DEVICE,
+    IRP_MN_REMOVE_DEVICE,
+    IRP_MN_CANCEL_REMOVE_DEVICE,
+    IRP_MN_STOP_DEVICE,
+    IRP_MN_QUERY_STOP_DEVICE,
+    IRP_MN_CANCEL_STOP_DEVICE,
+    IRP_MN_SURPRISE_REMOVAL,
+    IRP_MN_EJECT,
+    ADDED,
+];
+
+impl Bus {
+    fn with(children: &[&'static str]) -> Self {
+        let turn = crate::testing::machine();
+        *THERE.lock() = children.to_vec();
+        HEARD.lock().clear();
+        REFUSED.store(u32::MAX, Ordering::Relaxed);
+        // SAFETY: this test has the machine; nothing else changes devices.
+        let node = unsafe {
+            let driver = crate::ldr::load_builtin("testbus", bus_entry).unwrap();
+            crate::ldr::load_builtin("testchild", child_entry).unwrap();
+            let bus = Child {
+                device: "TEST\\BUS".into(),
+                instance: "0".into(),
+                ..Child::default()
+            };
+            let pdo = bus::new_pdo(driver, bus).unwrap();
+            // A reference for the node, as BusRelations gives one.
+            ob::ObfReferenceObject(pdo.cast());
+            let node = node::discover(null_mut(), pdo).unwrap();
+            let key = format!("{}\\{}", crate::cm::ENUM, (*node).instance);
+            crate::cm::put(&key, "Service", &Data::Sz("testbus".into()));
+            // What setup would have written for the children.
+            let prefix = "TEST\\CHILD\\1&";
+            for name in ["a", "b", "c"] {
+                let instance = node::instance_of("TEST\\CHILD", name, Some(&*node));
+                assert!(instance.starts_with(prefix), "{instance}");
+                let key = format!("{}\\{instance}", crate::cm::ENUM);
+                crate::cm::put(&key, "Service", &Data::Sz("testchild".into()));
+            }
+            bring_up(node);
+            node
+        };
+        Self { node, _turn: turn }
+    }
+
+    /// The bus driver says that its children changed, and PnP asks.
+    fn changed(&self, children: &[&'static str]) {
+        *THERE.lock() = children.to_vec();
+        // SAFETY: as in `with`.
+        unsafe {
+            IoInvalidateDeviceRelations((*self.node).pdo, BusRelations);
+            while work_off() {}
+        }
+    }
+
+    /// What the children's driver heard since it was asked last.
+    fn heard(&self) -> Vec<(String, u8)> {
+        let mut all = core::mem::take(&mut *HEARD.lock());
+        all.retain(|(_, minor)| LIFE.contains(minor));
+        all
+    }
+
+    fn states(&self) -> Vec<State> {
+        // SAFETY: as in `with`.
+        unsafe { (*self.node).children.iter().map(|c| (**c).state).collect() }
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        // SAFETY: as in `with`.
+        unsafe {
+            node::remove(self.node, false);
+            let pdo = (*self.node).pdo;
+            let driver = (*pdo).DriverObject;
+            node::drop_node(self.node);
+            bus::delete(pdo);
+            if !std::thread::panicking() {
+                assert!((*driver).DeviceObject.is_null(), "a device is left");
+            }
+        }
+    }
+}
+
+fn of(name: &str, minors: &[u8]) -> Vec<(String, u8)> {
+    minors.iter().map(|m| (name.to_string(), *m)).collect()
+}
+
+#[test]
+fn a_child_that_comes_is_started_and_the_others_hear_nothing() {
+    let bus = Bus::with(&["a"]);
+    assert_eq!(bus.heard(), of("a", &[ADDED, IRP_MN_START_DEVICE]));
+    bus.changed(&["a", "b"]);
+    assert_eq!(bus.heard(), of("b", &[ADDED, IRP_MN_START_DEVICE]));
+    assert_eq!(bus.states(), [State::Started, State::Started]);
+}
+
+#[test]
+fn a_child_that_is_gone_gets_surprise_removal_then_remove() {
+    let bus = Bus::with(&["a", "b"]);
+    bus.heard();
+    bus.changed(&["b"]);
+    assert_eq!(
+        bus.heard(),
+        of("a", &[IRP_MN_SURPRISE_REMOVAL, IRP_MN_REMOVE_DEVICE])
+    );
+    assert_eq!(bus.states(), [State::Started]);
+}
+
+#[test]
+fn a_child_that_comes_back_is_a_new_device() {
+    let bus = Bus::with(&["a"]);
+    bus.changed(&[]);
+    bus.heard();
+    bus.changed(&["a"]);
+    assert_eq!(bus.heard(), of("a", &[ADDED, IRP_MN_START_DEVICE]));
+    bus.changed(&["a"]);
+    assert_eq!(bus.heard(), []);
+}
+
+#[test]
+fn one_comes_as_another_goes() {
+    let bus = Bus::with(&["a"]);
+    bus.heard();
+    bus.changed(&["c"]);
+    let mut expected = of("a", &[IRP_MN_SURPRISE_REMOVAL, IRP_MN_REMOVE_DEVICE]);
+    expected.extend(of("c", &[ADDED, IRP_MN_START_DEVICE]));
+    assert_eq!(bus.heard(), expected);
+}
