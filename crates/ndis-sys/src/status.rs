@@ -1,0 +1,60 @@
+//! Values of `NDIS_STATUS`; most are NTSTATUS values.
+
+use crate::NDIS_STATUS;
+
+macro_rules! statuses {
+    ($($(#[$meta:meta])* $name:ident = $value:literal),* $(,)?) => {
+        $($(#[$meta])* pub const $name: NDIS_STATUS = ($value as u32).cast_signed();)*
+    };
+}
+
+statuses! {
+    /// `NDIS_STATUS_SUCCESS`.
+    SUCCESS = 0,
+    /// `NDIS_STATUS_PENDING`.
+    PENDING = 0x103,
+    /// `NDIS_STATUS_NOT_ACCEPTED`: not an error by NT_SUCCESS; compare with it.
+    NOT_ACCEPTED = 0x10003,
+    /// `NDIS_STATUS_FAILURE`.
+    FAILURE = 0xC000_0001,
+    /// `NDIS_STATUS_INVALID_PARAMETER`.
+    INVALID_PARAMETER = 0xC000_000D,
+    /// `NDIS_STATUS_RESOURCES`.
+    RESOURCES = 0xC000_009A,
+    /// `NDIS_STATUS_NOT_SUPPORTED`.
+    NOT_SUPPORTED = 0xC000_00BB,
+    /// `NDIS_STATUS_BAD_VERSION`.
+    BAD_VERSION = 0xC001_0004,
+    /// `NDIS_STATUS_MULTICAST_FULL`.
+    MULTICAST_FULL = 0xC001_0009,
+    /// `NDIS_STATUS_REQUEST_ABORTED`.
+    REQUEST_ABORTED = 0xC001_000C,
+    /// `NDIS_STATUS_INVALID_PACKET`.
+    INVALID_PACKET = 0xC001_000F,
+    /// `NDIS_STATUS_ADAPTER_NOT_READY`.
+    ADAPTER_NOT_READY = 0xC001_0011,
+    /// `NDIS_STATUS_INVALID_LENGTH`.
+    INVALID_LENGTH = 0xC001_0014,
+    /// `NDIS_STATUS_INVALID_DATA`.
+    INVALID_DATA = 0xC001_0015,
+    /// `NDIS_STATUS_BUFFER_TOO_SHORT`.
+    BUFFER_TOO_SHORT = 0xC001_0016,
+    /// `NDIS_STATUS_SEND_ABORTED`.
+    SEND_ABORTED = 0xC023_000C,
+    /// `NDIS_STATUS_MEDIA_DISCONNECTED`.
+    MEDIA_DISCONNECTED = 0xC023_001F,
+    /// `NDIS_STATUS_PAUSED`.
+    PAUSED = 0xC023_002A,
+    /// `NDIS_STATUS_LOW_POWER_STATE`.
+    LOW_POWER_STATE = 0xC023_002F,
+}
+
+/// Codes of status indications.
+pub mod indication {
+    use super::NDIS_STATUS;
+
+    /// `NDIS_STATUS_LINK_STATE`.
+    pub const LINK_STATE: NDIS_STATUS = 0x4001_0017;
+    /// `NDIS_STATUS_TASK_OFFLOAD_CURRENT_CONFIG`.
+    pub const TASK_OFFLOAD_CURRENT_CONFIG: NDIS_STATUS = 0x4002_0006;
+}
