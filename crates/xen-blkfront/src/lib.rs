@@ -24,7 +24,6 @@ pub mod identity;
 pub mod keys;
 pub mod queue;
 pub mod ring;
-mod table;
 pub mod vdev;
 
 #[cfg(test)]

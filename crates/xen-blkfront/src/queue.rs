@@ -15,10 +15,10 @@ use xen_abi::blkif::Operation;
 
 use crate::grant::{Client, Cursor, Host};
 use crate::ring::{FrontRing, RingError, RingMemory};
-use crate::table::{Table, reserve};
 use list::List;
+use xen_ring::{Table, reserve};
 
-pub use crate::table::OutOfMemory;
+pub use xen_ring::OutOfMemory;
 
 /// Sizes of a queue's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use zerocopy::IntoBytes;
 
 use super::{Kind, Outcome, Pumped, Queue, Request, Segment, Stall, State};
 use crate::grant::{Access, Client, Cursor, Host, PAGE_SIZE, Sectors};
-use crate::ring::RingMemory;
+use crate::ring::{RingMemory, request as encode};
 
 const SECTOR: u32 = blkif::SECTOR_SIZE;
 const DIRECT: u16 = MAX_SEGMENTS_PER_REQUEST as u16;
@@ -103,7 +103,7 @@ impl<M: RingMemory, H: Host> Queue<M, H> {
         id: u16,
         operation: Operation,
         gathered: (Option<u16>, Option<(u16, H::Grant)>),
-        encode: impl FnOnce(u64) -> [u8; blkif::RING_ENTRY_SIZE],
+        to_entry: impl FnOnce(u64) -> [u32; blkif::RING_ENTRY_SIZE / 4],
     ) -> Step {
         let (segments, list) = gathered;
         let request = Request {
@@ -117,7 +117,7 @@ impl<M: RingMemory, H: Host> Queue<M, H> {
             return Step::Broken;
         };
         if let Some(ring) = self.ring.as_mut() {
-            ring.push(&encode(u64::from(slot)));
+            ring.push(&to_entry(u64::from(slot)));
         }
         if let Some(transfer) = self.transfers.get_mut(id) {
             transfer.outstanding += 1;
@@ -524,13 +524,4 @@ fn direct(
         sector_number,
         seg,
     }
-}
-
-/// A request as a ring entry.
-fn encode<T: IntoBytes + zerocopy::Immutable>(request: &T) -> [u8; blkif::RING_ENTRY_SIZE] {
-    let mut entry = [0; blkif::RING_ENTRY_SIZE];
-    for (to, from) in entry.iter_mut().zip(request.as_bytes()) {
-        *to = *from;
-    }
-    entry
 }

@@ -30,7 +30,11 @@ impl<M: RingMemory, H: Host> Queue<M, H> {
                 return Ok(false);
             };
             match ring.take()? {
-                Some(response) => self.respond(response, host)?,
+                Some(taken) => {
+                    if let Some(response) = crate::ring::response(&taken) {
+                        self.respond(response, host)?;
+                    }
+                }
                 None if ring.arm() => {}
                 None => return Ok(false),
             }

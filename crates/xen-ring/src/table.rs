@@ -8,7 +8,10 @@ use alloc::vec::Vec;
 pub struct OutOfMemory;
 
 /// A vector of exactly this capacity.
-pub(crate) fn reserve<T>(capacity: usize) -> Result<Vec<T>, OutOfMemory> {
+///
+/// # Errors
+/// [`OutOfMemory`].
+pub fn reserve<T>(capacity: usize) -> Result<Vec<T>, OutOfMemory> {
     let mut vec = Vec::new();
     vec.try_reserve_exact(capacity).map_err(|_| OutOfMemory)?;
     Ok(vec)
@@ -16,14 +19,17 @@ pub(crate) fn reserve<T>(capacity: usize) -> Result<Vec<T>, OutOfMemory> {
 
 /// Up to a fixed number of items, each with an id that is free again when the item is taken out.
 #[derive(Debug)]
-pub(crate) struct Table<T> {
+pub struct Table<T> {
     items: Vec<Option<T>>,
     free: Vec<u16>,
 }
 
 impl<T> Table<T> {
     /// Room for `capacity` items; nothing is allocated later.
-    pub(crate) fn new(capacity: u16) -> Result<Self, OutOfMemory> {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn new(capacity: u16) -> Result<Self, OutOfMemory> {
         let mut items = reserve(usize::from(capacity))?;
         items.resize_with(usize::from(capacity), || None);
         let mut free = reserve(usize::from(capacity))?;
@@ -31,16 +37,26 @@ impl<T> Table<T> {
         Ok(Self { items, free })
     }
 
-    pub(crate) fn is_full(&self) -> bool {
+    /// No further item fits.
+    pub fn is_full(&self) -> bool {
         self.free.is_empty()
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// Items in it.
+    pub fn len(&self) -> usize {
         self.items.len() - self.free.len()
     }
 
-    /// Puts an item in; it comes back if there is no room.
-    pub(crate) fn insert(&mut self, item: T) -> Result<u16, T> {
+    /// No item is in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Puts an item in and returns its id.
+    ///
+    /// # Errors
+    /// The item, if there is no room.
+    pub fn insert(&mut self, item: T) -> Result<u16, T> {
         match self.free.pop() {
             None => Err(item),
             Some(id) => {
@@ -52,15 +68,18 @@ impl<T> Table<T> {
         }
     }
 
-    pub(crate) fn get(&self, id: u16) -> Option<&T> {
+    /// The item of an id.
+    pub fn get(&self, id: u16) -> Option<&T> {
         self.items.get(usize::from(id)).and_then(Option::as_ref)
     }
 
-    pub(crate) fn get_mut(&mut self, id: u16) -> Option<&mut T> {
+    /// The item of an id, to be changed.
+    pub fn get_mut(&mut self, id: u16) -> Option<&mut T> {
         self.items.get_mut(usize::from(id)).and_then(Option::as_mut)
     }
 
-    pub(crate) fn remove(&mut self, id: u16) -> Option<T> {
+    /// Takes the item of an id out; the id is free again.
+    pub fn remove(&mut self, id: u16) -> Option<T> {
         let item = self.items.get_mut(usize::from(id)).and_then(Option::take)?;
         // The id came from here, so there is room for it and nothing is allocated.
         self.free.push(id);
@@ -68,7 +87,7 @@ impl<T> Table<T> {
     }
 
     /// The ids that a table of this capacity may hold.
-    pub(crate) fn ids(&self) -> core::ops::Range<u16> {
+    pub fn ids(&self) -> core::ops::Range<u16> {
         0..u16::try_from(self.items.len()).unwrap_or(u16::MAX)
     }
 }
@@ -82,6 +101,7 @@ mod tests {
         let mut table = Table::new(2).unwrap();
         let (a, b) = (table.insert('a').unwrap(), table.insert('b').unwrap());
         assert_eq!((a, b, table.insert('c')), (0, 1, Err('c')));
+        assert!(!table.is_empty());
         assert!(table.is_full());
         assert_eq!(
             (table.remove(a), table.remove(a), table.remove(9)),
