@@ -29,6 +29,7 @@ pub mod kd;
 pub mod ke;
 pub mod ldr;
 pub mod mm;
+pub mod net;
 pub mod ob;
 pub mod pnp;
 pub mod po;
