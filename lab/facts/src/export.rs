@@ -11,6 +11,8 @@ pub enum Module {
     Hal,
     /// `storport.sys`
     Storport,
+    /// `NDIS.SYS`
+    Ndis,
 }
 
 /// What a name stands for.

@@ -1,5 +1,5 @@
-//! Facts about Windows that the lab and the tools check drivers against: which names the kernel, HAL and storport
-//! export, since which Windows, and at which IRQL each may be called.
+//! Facts about Windows that the lab and the tools check drivers against: which names the kernel, HAL, storport
+//! and ndis export, since which Windows, and at which IRQL each may be called.
 //!
 //! The list is `data/kernel-exports.tsv`; its header says where every figure comes from. It is a `no_std` table that
 //! `xtask check-sys` and the executive share.
@@ -47,13 +47,14 @@ impl Module {
             Self::Ntoskrnl => "ntoskrnl.exe",
             Self::Hal => "HAL.dll",
             Self::Storport => "storport.sys",
+            Self::Ndis => "NDIS.SYS",
         }
     }
 
     /// The module of that file name; case does not matter.
     #[must_use]
     pub fn from_file_name(name: &str) -> Option<Self> {
-        [Self::Ntoskrnl, Self::Hal, Self::Storport]
+        [Self::Ntoskrnl, Self::Hal, Self::Storport, Self::Ndis]
             .into_iter()
             .find(|module| module.file_name().eq_ignore_ascii_case(name))
     }
@@ -147,7 +148,9 @@ mod tests {
             Module::from_file_name("NTOSKRNL.EXE"),
             Some(Module::Ntoskrnl)
         );
-        assert_eq!(Module::from_file_name("ndis.sys"), None);
+        assert_eq!(Module::from_file_name("ndis.sys"), Some(Module::Ndis));
+        assert_eq!(row("NdisMRegisterMiniportDriver").module, Module::Ndis);
+        assert_eq!(Module::from_file_name("netio.sys"), None);
     }
 
     #[test]
@@ -200,8 +203,8 @@ mod tests {
             Some(RowError::Columns)
         );
         assert_eq!(
-            error("Name\tndis\tfn\t7\t-\twdk"),
-            Some(RowError::Module("ndis"))
+            error("Name\tnetio\tfn\t7\t-\twdk"),
+            Some(RowError::Module("netio"))
         );
         assert_eq!(
             error("Name\thal\tclass\t7\t-\twdk"),

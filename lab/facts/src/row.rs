@@ -58,6 +58,7 @@ pub(crate) fn parse(line: &str) -> Result<Row<'_>, RowError<'_>> {
             "ntoskrnl" => Module::Ntoskrnl,
             "hal" => Module::Hal,
             "storport" => Module::Storport,
+            "ndis" => Module::Ndis,
             other => return Err(RowError::Module(other)),
         },
         kind: match kind {

@@ -4,28 +4,23 @@ use super::image::Imported;
 use lab_facts::{Module, OLDEST_SUPPORTED};
 
 /// Adds a finding for each import that the oldest supported Windows does not have, or that the driver may not use.
-pub fn check(imports: &[Imported], storport: bool, findings: &mut Vec<String>) {
-    findings.extend(
-        imports
-            .iter()
-            .filter_map(|import| finding(import, storport)),
-    );
+pub fn check(imports: &[Imported], port: Option<Module>, findings: &mut Vec<String>) {
+    findings.extend(imports.iter().filter_map(|import| finding(import, port)));
     if imports.is_empty() {
         findings.push("it imports nothing: a driver calls the kernel".to_owned());
     }
 }
 
-fn finding(import: &Imported, storport: bool) -> Option<String> {
+fn finding(import: &Imported, port: Option<Module>) -> Option<String> {
     let Imported { module, name } = import;
     let allowed = match Module::from_file_name(module) {
-        Some(Module::Storport) if !storport => None,
+        Some(from @ (Module::Storport | Module::Ndis)) => (port == Some(from)).then_some(from),
         other => other,
     };
     let Some(from) = allowed else {
-        let also = if storport {
-            ", HAL.dll and storport.sys"
-        } else {
-            " and HAL.dll"
+        let also = match port {
+            Some(port) => format!(", HAL.dll and {}", port.file_name()),
+            None => " and HAL.dll".to_owned(),
         };
         let name = name.as_deref().unwrap_or("a number");
         return Some(format!(

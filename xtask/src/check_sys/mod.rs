@@ -11,11 +11,12 @@ mod tests;
 
 use anyhow::{Context as _, bail};
 use image::Image;
+use lab_facts::Module;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Miniports of StorPort, by the names of their images: they may import from storport.sys.
-const STORPORT_MINIPORTS: &[&str] = &["xenvbd"];
+/// Miniports, by the names of their images, and the port driver that they may import from.
+const MINIPORTS: &[(&str, Module)] = &[("xenvbd", Module::Storport), ("xennet", Module::Ndis)];
 
 /// Which images to check.
 #[derive(Clone, Debug, clap::Args)]
@@ -24,8 +25,22 @@ pub struct Args {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// The images are StorPort miniports: they may import from storport.sys (xenvbd always may)
-    #[arg(long)]
+    #[arg(long, conflicts_with = "ndis")]
     pub storport: bool,
+    /// The images are NDIS miniports: they may import from NDIS.SYS (xennet always may)
+    #[arg(long)]
+    pub ndis: bool,
+}
+
+impl Args {
+    /// The port driver that all the images may import from.
+    fn port(&self) -> Option<Module> {
+        match (self.storport, self.ndis) {
+            (true, _) => Some(Module::Storport),
+            (false, true) => Some(Module::Ndis),
+            (false, false) => None,
+        }
+    }
 }
 
 /// Checks each image and prints a line for each, and one for each broken rule.
@@ -35,7 +50,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut broken = 0;
     for file in &args.files {
-        let report = check(file, args.storport)?;
+        let report = check(file, args.port())?;
         if report.findings.is_empty() {
             println!(
                 "{}: {} rules kept, {} imports",
@@ -61,25 +76,26 @@ struct Report {
     imports: usize,
 }
 
-fn check(file: &Path, storport: bool) -> anyhow::Result<Report> {
+fn check(file: &Path, port: Option<Module>) -> anyhow::Result<Report> {
     let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let image = Image::parse(&bytes).with_context(|| format!("{} is no driver", file.display()))?;
     let stem = file
         .file_stem()
         .map(|stem| stem.to_string_lossy().to_lowercase())
         .unwrap_or_default();
-    let storport = storport || STORPORT_MINIPORTS.contains(&stem.as_str());
-    inspect(&image, storport).with_context(|| format!("{} is damaged", file.display()))
+    let own = MINIPORTS.iter().find(|(name, _)| *name == stem);
+    inspect(&image, port.or(own.map(|(_, port)| *port)))
+        .with_context(|| format!("{} is damaged", file.display()))
 }
 
 /// Applies all rules.
-fn inspect(image: &Image<'_>, storport: bool) -> anyhow::Result<Report> {
+fn inspect(image: &Image<'_>, port: Option<Module>) -> anyhow::Result<Report> {
     let mut findings = Vec::new();
     for rule in rules::RULES {
         rule(image, &mut findings)?;
     }
     let imports = image.imports()?;
-    imports::check(&imports, storport, &mut findings);
+    imports::check(&imports, port, &mut findings);
     Ok(Report {
         findings,
         imports: imports.len(),

@@ -3,6 +3,7 @@
 use super::image::Image;
 use super::sample::{SECTION_HEADER, at, directory, good, put, put32, seal};
 use super::{check, inspect};
+use lab_facts::Module;
 use std::fs;
 
 /// The findings in the good image after a change.
@@ -10,12 +11,12 @@ fn findings(change: impl FnOnce(&mut Vec<u8>)) -> Vec<String> {
     let mut image = good();
     change(&mut image);
     seal(&mut image);
-    findings_in(&image, false)
+    findings_in(&image, None)
 }
 
-fn findings_in(image: &[u8], storport: bool) -> Vec<String> {
+fn findings_in(image: &[u8], port: Option<Module>) -> Vec<String> {
     let image = Image::parse(image).expect("still a PE image");
-    inspect(&image, storport).expect("not damaged").findings
+    inspect(&image, port).expect("not damaged").findings
 }
 
 /// The one finding after a change.
@@ -42,7 +43,7 @@ fn a_file_that_is_no_image_is_no_driver() -> anyhow::Result<()> {
         (Vec::new(), "does not start with MZ"),
     ] {
         fs::write(&file, bytes)?;
-        let error = format!("{:#}", check(&file, false).err().expect("no driver"));
+        let error = format!("{:#}", check(&file, None).err().expect("no driver"));
         assert!(
             error.contains("x.sys is no driver") && error.contains(reason),
             "{error}"
@@ -62,7 +63,7 @@ fn a_32_bit_image_is_no_driver() {
 fn a_truncated_image_is_damaged() {
     let image = good();
     let image = Image::parse(&image[..0xA00]).expect("headers are there");
-    let error = format!("{:#}", inspect(&image, false).err().expect("damaged"));
+    let error = format!("{:#}", inspect(&image, None).err().expect("damaged"));
     assert!(error.contains("beyond the file"), "{error}");
 }
 
@@ -103,10 +104,10 @@ fn a_version_newer_than_windows_10_is_refused() {
 fn the_checksum_must_be_there_and_right() {
     let mut image = good();
     put32(&mut image, at::CHECKSUM, &[0]);
-    assert!(findings_in(&image, false)[0].contains("/RELEASE"));
+    assert!(findings_in(&image, None)[0].contains("/RELEASE"));
     let mut image = good();
     image[0x400] ^= 1;
-    assert!(findings_in(&image, false)[0].contains("the file was changed"));
+    assert!(findings_in(&image, None)[0].contains("the file was changed"));
 }
 
 #[test]
@@ -114,9 +115,9 @@ fn a_checksum_covers_a_last_odd_byte() {
     let mut image = good();
     image.push(7);
     seal(&mut image);
-    assert_eq!(findings_in(&image, false), [""; 0]);
+    assert_eq!(findings_in(&image, None), [""; 0]);
     *image.last_mut().expect("pushed") = 8;
-    assert!(findings_in(&image, false)[0].contains("the file was changed"));
+    assert!(findings_in(&image, None)[0].contains("the file was changed"));
 }
 
 #[test]
@@ -248,8 +249,13 @@ fn only_a_miniport_imports_from_storport() {
     put(&mut image, at::MODULE, b"STORPORT.SYS\0");
     put(&mut image, at::IMPORTED_NAME, b"StorPortPause\0");
     seal(&mut image);
-    assert_eq!(findings_in(&image, true), [""; 0]);
-    assert!(findings_in(&image, false)[0].contains("allowed are ntoskrnl.exe and HAL.dll"));
+    assert_eq!(findings_in(&image, Some(Module::Storport)), [""; 0]);
+    assert!(findings_in(&image, None)[0].contains("allowed are ntoskrnl.exe and HAL.dll"));
+    let ndis = &findings_in(&image, Some(Module::Ndis))[0];
+    assert!(
+        ndis.contains("allowed are ntoskrnl.exe, HAL.dll and NDIS.SYS"),
+        "{ndis}"
+    );
 }
 
 #[test]
@@ -259,10 +265,10 @@ fn a_miniport_is_known_by_its_name() -> anyhow::Result<()> {
     put(&mut image, at::MODULE, b"storport.sys\0");
     put(&mut image, at::IMPORTED_NAME, b"StorPortPause\0");
     seal(&mut image);
-    for (name, findings) in [("xenvbd.sys", 0), ("other.sys", 1)] {
+    for (name, findings) in [("xenvbd.sys", 0), ("xennet.sys", 1), ("other.sys", 1)] {
         let file = folder.path().join(name);
         fs::write(&file, &image)?;
-        assert_eq!(check(&file, false)?.findings.len(), findings, "{name}");
+        assert_eq!(check(&file, None)?.findings.len(), findings, "{name}");
     }
     Ok(())
 }

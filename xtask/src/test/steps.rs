@@ -159,6 +159,7 @@ fn images() -> anyhow::Result<Outcome> {
     check_sys::run(&check_sys::Args {
         files,
         storport: false,
+        ndis: false,
     })?;
     Ok(Outcome {
         passed: DRIVERS.len(),

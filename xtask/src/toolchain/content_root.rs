@@ -26,6 +26,7 @@ const LIBRARIES: &[(&str, Option<Module>)] = &[
     ("ntoskrnl", Some(Module::Ntoskrnl)),
     ("hal", Some(Module::Hal)),
     ("storport", Some(Module::Storport)),
+    ("ndis", Some(Module::Ndis)),
     ("wmilib", None),
     ("BufferOverflowFastFailK", None),
 ];
@@ -165,6 +166,10 @@ mod tests {
         assert!(!text.contains("\nExAllocatePool2\n"));
         assert!(definition(Module::Hal).contains("\nKeQueryPerformanceCounter\n"));
         assert!(definition(Module::Storport).contains("\nStorPortInitialize\n"));
+        let ndis = definition(Module::Ndis);
+        assert!(ndis.starts_with("LIBRARY \"NDIS.SYS\"\n"));
+        assert!(ndis.contains("\nNdisMRegisterMiniportDriver\n"));
+        assert!(!ndis.contains("\nNdisRegisterPoll\n"));
     }
 
     #[test]
