@@ -16,36 +16,13 @@
 
 use xen_abi::xenbus::XenbusState;
 
+pub use xen_front::keys::Backend;
+
 /// How long any phase waits for the backend, in milliseconds: hotplug scripts may take their time, and what a backend has
 /// under way when it closes too.
 pub const WAIT_MS: u64 = 30_000;
 /// How long a backend that this connection never was up with may take to close.
 pub const CLOSE_MS: u64 = 10_000;
-
-/// What the backend's `state` key says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backend {
-    /// There is no such key any more, or it says Unknown.
-    Gone,
-    /// Not a state of the protocol.
-    Garbage,
-    /// A state.
-    State(XenbusState),
-}
-
-impl Backend {
-    /// From the key's value, as read.
-    pub fn from_key(value: Option<&[u8]>) -> Self {
-        match value {
-            None => Self::Gone,
-            Some(value) => match crate::keys::state(value) {
-                None => Self::Garbage,
-                Some(XenbusState::UNKNOWN) => Self::Gone,
-                Some(state) => Self::State(state),
-            },
-        }
-    }
-}
 
 /// Where a connection stands: named after the frontend's own state key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

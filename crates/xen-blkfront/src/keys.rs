@@ -3,7 +3,8 @@
 //! Values are byte strings that another domain wrote: they are input. Numbers are decimal, as `io/blkif.h` has them.
 
 use xen_abi::blkif::{VDISK_CDROM, VDISK_READONLY, VDISK_REMOVABLE};
-use xen_abi::xenbus::XenbusState;
+
+pub use xen_front::keys::{decimal, state};
 
 /// Largest ring order that this frontend uses.
 pub const MAX_RING_ORDER: u8 = 4;
@@ -35,23 +36,6 @@ pub enum KeyError {
     /// A CD-ROM, which stays with the emulated drive.
     #[error("the backend's info says that this is a CD-ROM")]
     CdRom,
-}
-
-/// The decimal number in `value`; nothing else may stand there.
-pub fn decimal(value: &[u8]) -> Option<u64> {
-    if value.is_empty() || value.len() > 20 {
-        return None;
-    }
-    value.iter().try_fold(0u64, |number, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
-}
-
-/// The state in a `state` key. `None`: no state that the protocol knows.
-pub fn state(value: &[u8]) -> Option<XenbusState> {
-    let number = u32::try_from(decimal(value)?).ok()?;
-    (number <= XenbusState::RECONFIGURED.0).then_some(XenbusState(number))
 }
 
 /// Reads the keys of the backend's directory through a function of the driver's.
@@ -366,14 +350,6 @@ mod tests {
         assert_eq!(order("max-ring-pages", "8"), 3);
         assert_eq!(order("max-ring-pages", "0"), 0);
         assert_eq!(order("none", "8"), 0);
-    }
-
-    #[test]
-    fn states_are_decimal_and_known() {
-        assert_eq!(state(b"4"), Some(XenbusState::CONNECTED));
-        for garbage in [&b""[..], b"x", b"9", b"44", b"-1", b"4\0"] {
-            assert_eq!(state(garbage), None);
-        }
     }
 
     proptest! {

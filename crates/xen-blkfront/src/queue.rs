@@ -16,9 +16,9 @@ use xen_abi::blkif::Operation;
 use crate::grant::{Client, Cursor, Host};
 use crate::ring::{FrontRing, RingError, RingMemory};
 use list::List;
-use xen_ring::{Table, reserve};
+use xen_front::{Table, reserve};
 
-pub use xen_ring::OutOfMemory;
+pub use xen_front::OutOfMemory;
 
 /// Sizes of a queue's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

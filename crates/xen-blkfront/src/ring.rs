@@ -3,16 +3,16 @@
 use xen_abi::blkif::{RING_ENTRY_SIZE, Response};
 use zerocopy::{FromBytes, IntoBytes};
 
-pub use xen_ring::{RingError, RingMemory};
+pub use xen_front::{RingError, RingMemory};
 
 /// Words of an entry.
 const ENTRY: usize = RING_ENTRY_SIZE / 4;
 
 /// The frontend's end of a ring.
-pub type FrontRing<M> = xen_ring::FrontRing<M, ENTRY>;
+pub type FrontRing<M> = xen_front::FrontRing<M, ENTRY>;
 
 /// The response in an entry.
-pub(crate) fn response(taken: &xen_ring::Taken<ENTRY>) -> Option<Response> {
+pub(crate) fn response(taken: &xen_front::Taken<ENTRY>) -> Option<Response> {
     Response::read_from_prefix(taken.words.as_bytes())
         .ok()
         .map(|(response, _)| response)

@@ -1,7 +1,7 @@
 //! Lists of transfers, linked through the table that holds them.
 
 use super::Transfer;
-use xen_ring::Table;
+use xen_front::Table;
 
 /// A transfer's place in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

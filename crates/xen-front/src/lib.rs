@@ -1,5 +1,5 @@
-//! What all frontends have in common: their end of a shared ring (`io/ring.h`), and tables of small integer ids for what
-//! is on it.
+//! What all frontends have in common: their end of a shared ring (`io/ring.h`), tables of small integer ids for what is
+//! on it, and how values in xenstore are read.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -8,6 +8,7 @@ extern crate alloc;
 extern crate std;
 
 mod front;
+pub mod keys;
 mod table;
 
 pub use front::{FrontRing, RingError, RingMemory, Taken};
