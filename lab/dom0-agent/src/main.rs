@@ -1,4 +1,5 @@
 //! Runs in dom0: takes requests from the virtio-serial port of the lab's host and does each in a thread of its own.
+//! With arguments it is an end of network traffic instead, in dom0 or in a Linux guest: see `traffic`.
 #![forbid(unsafe_code)]
 
 use anyhow::Context;
@@ -30,9 +31,14 @@ use std::time::Instant;
 use wait_timeout::ChildExt;
 use xenstore::Watcher;
 
+mod traffic;
 mod xenstore;
 
 fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if !arguments.is_empty() {
+        return traffic::run(&arguments);
+    }
     let path = wait_for_port(Duration::from_secs(20))?;
     let port = OpenOptions::new()
         .read(true)

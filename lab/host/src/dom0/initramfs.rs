@@ -31,6 +31,13 @@ const PROGRAMS: &[&str] = &[
     "/usr/libexec/xen-qemu-system-i386",
     "/usr/bin/bash",
     "/usr/bin/ip",
+    "/usr/bin/ping",
+    "/usr/bin/nc.openbsd",
+    "/usr/bin/iperf3",
+    "/usr/bin/tcpdump",
+    "/usr/sbin/ethtool",
+    // Its hash is made by OpenSSL, several times as fast as busybox's.
+    "/usr/bin/sha256sum",
     // xl's scripts use what busybox does not know.
     "/usr/bin/flock",
     "/usr/bin/stat",
@@ -64,6 +71,7 @@ const FILES: &[&str] = &[
     "/usr/share/qemu/pvh.bin",
     "/usr/share/qemu/kvmvapic.bin",
     "/usr/share/qemu/keymaps/en-us",
+    "/usr/share/qemu/efi-e1000.rom",
 ];
 
 /// Modules, beside those that they need.
@@ -83,7 +91,15 @@ const MODULES: &[&str] = &[
     "scsi_debug",
     "sd_mod",
     "nbd",
+    "xen-netback",
+    "bridge",
+    "tun",
+    "8021q",
+    "sch_netem",
 ];
+
+/// Modules of the Linux guest that throughput is compared with, beside those that they need.
+const GUEST_MODULES: &[&str] = &["xen-netfront"];
 
 const FOLDERS: &[&str] = &[
     "proc",
@@ -100,13 +116,15 @@ const FOLDERS: &[&str] = &[
     "var/lock",
 ];
 
-const LINKS: &[(&str, &str)] = &[
+/// Links that every root has.
+const ROOT_LINKS: &[(&str, &str)] = &[
     ("bin", "usr/bin"),
     ("sbin", "usr/sbin"),
     ("lib", "usr/lib"),
     ("lib64", "usr/lib64"),
-    ("var/run", "../run"),
 ];
+
+const LINKS: &[(&str, &str)] = &[("var/run", "../run"), ("usr/bin/nc", "nc.openbsd")];
 
 /// What is made by this file and not by a package: it belongs to the key of the cache.
 pub const INIT: &str = include_str!("init.sh");
@@ -120,15 +138,33 @@ pub fn tree(packages: &Path) -> anyhow::Result<Tree> {
     for folder in FOLDERS {
         tree.add(folder, Node::Folder);
     }
-    for (link, target) in LINKS {
+    for (link, target) in ROOT_LINKS.iter().chain(LINKS) {
         tree.add(link, Node::Link((*target).to_owned()));
     }
     add_programs(&mut tree, packages)?;
     add_busybox(&mut tree, packages)?;
-    add_modules(&mut tree, packages)?;
+    add_modules(&mut tree, packages, MODULES)?;
     add_scripts(&mut tree, packages)?;
     tree.add("etc/xen/xl.conf", Node::File(Vec::new(), false));
     tree.add("init", Node::File(INIT.as_bytes().to_vec(), true));
+    Ok(tree)
+}
+
+/// The file system of the Linux guest that throughput is compared with, but for its first process: busybox and the frontend's modules.
+///
+/// # Errors
+/// If something that it needs is in none of the packages.
+pub fn guest_tree(packages: &Path) -> anyhow::Result<Tree> {
+    let mut tree = Tree::default();
+    for folder in ["proc", "sys", "dev"] {
+        tree.add(folder, Node::Folder);
+    }
+    for (link, target) in ROOT_LINKS {
+        tree.add(link, Node::Link((*target).to_owned()));
+    }
+    add_file(&mut tree, packages, "/usr/bin/busybox", true)?;
+    add_busybox(&mut tree, packages)?;
+    add_modules(&mut tree, packages, GUEST_MODULES)?;
     Ok(tree)
 }
 
@@ -178,11 +214,11 @@ fn add_busybox(tree: &mut Tree, packages: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn add_modules(tree: &mut Tree, packages: &Path) -> anyhow::Result<()> {
+fn add_modules(tree: &mut Tree, packages: &Path, names: &[&str]) -> anyhow::Result<()> {
     let folder = root::only(&packages.join("usr/lib/modules"), "", "amd64")?;
     let within = folder.strip_prefix(packages)?;
     let within = within.to_str().context("a name is no UTF-8")?;
-    let modules = modules::closure(&folder, MODULES)?;
+    let modules = modules::closure(&folder, names)?;
     let list = modules::dependencies(&modules).into_bytes();
     tree.add(&format!("{within}/modules.dep"), Node::File(list, false));
     for module in modules.into_values() {
@@ -214,5 +250,7 @@ fn add_scripts(tree: &mut Tree, packages: &Path) -> anyhow::Result<()> {
 
 /// All that this file puts into the tree by name, for the key of the cache.
 pub fn ingredients() -> String {
-    format!("{PROGRAMS:?}{LINKED:?}{FILES:?}{MODULES:?}{FOLDERS:?}{LINKS:?}{INIT}")
+    format!(
+        "{PROGRAMS:?}{LINKED:?}{FILES:?}{MODULES:?}{GUEST_MODULES:?}{FOLDERS:?}{ROOT_LINKS:?}{LINKS:?}{INIT}"
+    )
 }

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
-mod cpio;
+pub(crate) mod cpio;
 mod initramfs;
 mod kernel;
 mod libraries;
@@ -16,7 +16,7 @@ mod modules;
 mod root;
 
 /// Raised when the code of this module makes something else of the same ingredients.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The files that QEMU boots.
 #[derive(Clone, Debug)]
@@ -27,6 +27,10 @@ pub struct Image {
     pub linux: PathBuf,
     /// dom0's root file system, a cpio archive
     pub initramfs: PathBuf,
+    /// The same Linux as it is booted in a guest: as the package has it
+    pub guest_linux: PathBuf,
+    /// A Linux guest's root file system without a first process, a cpio archive
+    pub guest_initramfs: PathBuf,
 }
 
 /// The image out of the cache; made first if it is not there or is stale.
@@ -46,6 +50,8 @@ pub fn image() -> anyhow::Result<Image> {
         xen: folder.join("xen"),
         linux: folder.join("vmlinux"),
         initramfs: folder.join("initramfs.cpio"),
+        guest_linux: folder.join("vmlinuz"),
+        guest_initramfs: folder.join("guest.cpio"),
     })
 }
 
@@ -66,12 +72,19 @@ fn make(folder: &Path) -> anyhow::Result<()> {
         folder.join("xen"),
         kernel::unpack_xen(&root::only(&boot, "xen-4.", "-amd64.gz")?)?,
     )?;
-    fs::write(
-        folder.join("vmlinux"),
-        kernel::unpack_linux(&root::only(&boot, "vmlinuz-", "")?)?,
-    )?;
-    let mut archive = BufWriter::new(fs::File::create(folder.join("initramfs.cpio"))?);
-    initramfs::tree(&packages)?.write(&mut archive)?;
+    let linux = root::only(&boot, "vmlinuz-", "")?;
+    fs::write(folder.join("vmlinux"), kernel::unpack_linux(&linux)?)?;
+    fs::copy(&linux, folder.join("vmlinuz"))?;
+    write(&initramfs::tree(&packages)?, &folder.join("initramfs.cpio"))?;
+    write(
+        &initramfs::guest_tree(&packages)?,
+        &folder.join("guest.cpio"),
+    )
+}
+
+fn write(tree: &cpio::Tree, file: &Path) -> anyhow::Result<()> {
+    let mut archive = BufWriter::new(fs::File::create(file)?);
+    tree.write(&mut archive)?;
     archive.flush()?;
     Ok(())
 }

@@ -22,6 +22,11 @@ pub const PACKAGES: &[&str] = &[
     "coreutils",
     "util-linux",
     "iproute2",
+    "iputils-ping",
+    "netcat-openbsd",
+    "iperf3",
+    "tcpdump",
+    "ethtool",
 ];
 
 /// What the packages have that dom0 never looks at.
