@@ -102,6 +102,7 @@ fn plan_for(disks: &[Disk], seed: u64) -> Plan {
             ..Guest::default()
         },
         step,
+        ..Plan::default()
     }
 }
 
