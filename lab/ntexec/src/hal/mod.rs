@@ -25,7 +25,6 @@ const DEBUG_SERVICE: u8 = 0x2D;
 
 const NMI: u64 = 2;
 const BREAKPOINT: u64 = 3;
-const STATUS_ASSERTION_FAILURE: usize = 0xC000_0420;
 const DOUBLE_FAULT: u64 = 8;
 const PAGE_FAULT: u64 = 14;
 
@@ -107,8 +106,8 @@ fn is_software_interrupt(vector: u8, frame: &TrapFrame) -> bool {
             )
         }
         ASSERTION => {
-            let p = [STATUS_ASSERTION_FAILURE, at, 0, 0];
-            bugcheck::raise_at(frame, bugcheck::KMODE_EXCEPTION_NOT_HANDLED, p, "assertion")
+            crate::kd::assertion::failed(frame);
+            true
         }
         DEBUG_SERVICE => true,
         _ => false,

@@ -1,5 +1,6 @@
 //! Output, modules, unwinding, bug checks.
 
+pub mod assertion;
 pub mod bugcheck;
 pub mod modules;
 pub mod seh;
@@ -36,7 +37,7 @@ pub(crate) fn write_alone() {
     ALONE.store(true, Ordering::Relaxed);
 }
 
-/// A text of the executive's own, made without the heap.
+/// A text of the executive's own, made without the heap. Zeroes are an empty one.
 pub struct Line {
     bytes: [u8; 512],
     len: usize,

@@ -99,6 +99,8 @@ pub struct KTHREAD {
     pub apc_disable: i32,
     /// What it waits for, for reports.
     pub wait_object: PVOID,
+    /// What it printed last.
+    pub said: crate::kd::Line,
     /// An executive's own function to run instead of `start`.
     pub own: Option<Box<dyn FnOnce() + Send>>,
 }

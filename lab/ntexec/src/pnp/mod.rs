@@ -331,14 +331,6 @@ unsafe fn enumerate(raw: *mut Node) {
     }
 }
 
-/// True if the relations of a bus wait to be asked for.
-fn invalidated(pdo: *mut DEVICE_OBJECT) -> bool {
-    QUEUE
-        .lock()
-        .iter()
-        .any(|work| matches!(work, Work::Relations(p) if *p == pdo as usize))
-}
-
 /// After IoInvalidateDeviceState.
 unsafe fn requery(raw: *mut Node) {
     let n = &mut *raw;
@@ -477,6 +469,7 @@ unsafe fn remove_all() -> bool {
             ok = false;
         }
     }
+    crate::mm::grants::report();
     unload_all() && ok
 }
 

@@ -769,13 +769,9 @@ unsafe fn remove_now(raw: *mut Node) {
     if !children.is_empty() {
         // Windows has work of its own between the children's REMOVE and the parent's (the registry, notifications to user
         // mode), so drivers whose threads end a child's affairs after its REMOVE get that time; here it is a pause.
+        // Relations that a driver invalidates meanwhile are asked for when the removal is over, if the bus is still there
+        // ("IRP_MN_QUERY_DEVICE_RELATIONS": bus relations are queried when a device is enumerated and while it is active).
         super::delay(BETWEEN_REMOVALS);
-        if super::invalidated(n.pdo) {
-            // The bus said meanwhile that its children changed, and may wait to be asked before it goes itself.
-            for pdo in bus_relations(n).into_iter().flatten() {
-                ob::ObfDereferenceObject(pdo.cast());
-            }
-        }
     }
     if n.state != State::Removed {
         must(n, IRP_MN_REMOVE_DEVICE, "IRP_MN_REMOVE_DEVICE");

@@ -40,6 +40,7 @@ pub unsafe extern "win64" fn vDbgPrintExWithPrefix(
     printf::format(&|i| u16::from(*format.add(i)), false, va, &mut add);
     for line in text.split(['\n', '\r']).filter(|l| !l.trim().is_empty()) {
         crate::kd::text(line);
+        remember(line);
     }
     let callbacks = CALLBACKS.lock().clone();
     let mut string = STRING {
@@ -51,6 +52,17 @@ pub unsafe extern "win64" fn vDbgPrintExWithPrefix(
         callback(&mut string, component, level);
     }
     0
+}
+
+/// Keeps what the running thread printed last, for reports.
+fn remember(line: &str) {
+    let mut said = crate::kd::Line::new();
+    let _ = core::fmt::Write::write_str(&mut said, line);
+    let thread = crate::ke::KeGetCurrentThread();
+    if !thread.is_null() {
+        // SAFETY: the running thread; nobody else touches the field.
+        unsafe { (&raw mut (*thread).said).write(said) };
+    }
 }
 
 /// vDbgPrintEx: any IRQL.
