@@ -1,6 +1,8 @@
 //! `cargo xtask test`: everything that this project tests, one line a step, and the sum at the end.
 
 mod steps;
+mod wine;
+mod workflows;
 
 use anyhow::Context as _;
 use std::ops::AddAssign;

@@ -1,6 +1,6 @@
 //! The steps, in the order in which they fail fastest.
 
-use super::{Outcome, Step};
+use super::{Outcome, Step, wine, workflows};
 use crate::check_sys;
 use crate::doctor;
 use crate::drivers::{self, DRIVERS, Scope};
@@ -20,6 +20,10 @@ pub const STEPS: &[Step] = &[
     Step {
         name: "formatting",
         run: formatting,
+    },
+    Step {
+        name: "lints, workflows",
+        run: workflows::lint,
     },
     Step {
         name: "lints, host",
@@ -46,6 +50,10 @@ pub const STEPS: &[Step] = &[
         run: images,
     },
     Step {
+        name: "driver images in Wine",
+        run: wine::second_opinion,
+    },
+    Step {
         name: "lab guest image",
         run: guest_image,
     },
@@ -68,6 +76,8 @@ fn tools() -> anyhow::Result<Outcome> {
     Toolchain::provide()?;
     packages::ensure(doctor::ABI)?;
     packages::ensure(packages::LAB)?;
+    packages::ensure(workflows::NEEDS)?;
+    packages::ensure(wine::NEEDS)?;
     Ok(Outcome::PASSED)
 }
 

@@ -1,0 +1,212 @@
+//! A second opinion: Wine's kernel loads each driver, runs its DriverEntry and unloads it, where Wine has what the driver
+//! imports. What Wine lacks is listed. Wine has no devices for the drivers, so AddDevice is not reached.
+
+use super::Outcome;
+use crate::drivers::{self, DRIVERS};
+use crate::run;
+use anyhow::{Context as _, bail};
+use lab_host::packages::{self, Need};
+use object::read::pe::{Import, PeFile64};
+use object::{LittleEndian as LE, Object as _};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Wine without its graphics.
+pub const NEEDS: &[Need] = &[Need {
+    what: WINE,
+    package: "wine64",
+}];
+
+/// Where Debian has the loader.
+const WINE: &str = "/usr/lib/wine/wine64";
+/// Where Debian has what Wine offers in place of Windows' files.
+const WINE_FILES: &str = "/usr/lib/x86_64-linux-gnu/wine/x86_64-windows";
+
+/// What Wine is told to do with a driver: its service is started and stopped, and asked how it is in between.
+const SESSION: &str = "@echo off\r\n\
+    sc create %1 type= kernel binPath= C:\\drivers\\%1.sys\r\n\
+    sc start %1\r\n\
+    echo started %errorlevel%\r\n\
+    sc query %1\r\n\
+    sc stop %1\r\n\
+    echo stopped %errorlevel%\r\n\
+    sc query %1\r\n";
+
+/// Loads and unloads every driver of this tree.
+///
+/// # Errors
+/// If Wine cannot be installed or set up.
+pub fn second_opinion() -> anyhow::Result<Outcome> {
+    packages::ensure(NEEDS)?;
+    let folder = drivers::build(&drivers::Args::default())?;
+    let prefix = Prefix::new()?;
+    let mut outcome = Outcome::default();
+    for driver in DRIVERS {
+        let image = folder.join(format!("{driver}.sys"));
+        let lacking = lacking(&image)?;
+        if !lacking.is_empty() {
+            println!(
+                "  {driver}.sys is not loaded: Wine lacks {}",
+                lacking.join(", ")
+            );
+            continue;
+        }
+        match prefix.load_and_unload(driver, &image) {
+            Ok(()) => outcome.passed += 1,
+            Err(error) => {
+                println!("{error:#}");
+                outcome.failed += 1;
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+/// What the image imports and Wine does not have: whole modules, or single names.
+fn lacking(image: &Path) -> anyhow::Result<Vec<String>> {
+    let mut lacking = Vec::new();
+    for (module, names) in imports(image)? {
+        let file = Path::new(WINE_FILES).join(module.to_ascii_lowercase());
+        if !file.exists() {
+            lacking.push(module);
+            continue;
+        }
+        let exports = exports(&file)?;
+        lacking.extend(
+            names
+                .difference(&exports)
+                .map(|name| format!("{name} of {module}")),
+        );
+    }
+    Ok(lacking)
+}
+
+fn imports(image: &Path) -> anyhow::Result<BTreeMap<String, BTreeSet<String>>> {
+    let bytes = fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
+    let file = PeFile64::parse(&*bytes)?;
+    let mut modules = BTreeMap::<_, BTreeSet<_>>::new();
+    let Some(table) = file.import_table()? else {
+        return Ok(modules);
+    };
+    let mut descriptors = table.descriptors()?;
+    while let Some(descriptor) = descriptors.next()? {
+        let module = String::from_utf8_lossy(table.name(descriptor.name.get(LE))?).into_owned();
+        let names = modules.entry(module).or_default();
+        let mut thunks = table.thunks(descriptor.original_first_thunk.get(LE))?;
+        while let Some(thunk) = thunks.next::<object::pe::ImageNtHeaders64>()? {
+            if let Import::Name(_, name) = table.import::<object::pe::ImageNtHeaders64>(thunk)? {
+                names.insert(String::from_utf8_lossy(name).into_owned());
+            }
+        }
+    }
+    Ok(modules)
+}
+
+fn exports(file: &Path) -> anyhow::Result<BTreeSet<String>> {
+    let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(PeFile64::parse(&*bytes)?
+        .exports()?
+        .iter()
+        .map(|export| String::from_utf8_lossy(export.name()).into_owned())
+        .collect())
+}
+
+/// A Windows of Wine's own, for as long as the test lasts.
+struct Prefix {
+    folder: tempfile::TempDir,
+}
+
+impl Prefix {
+    fn new() -> anyhow::Result<Self> {
+        let prefix = Self {
+            folder: tempfile::tempdir()?,
+        };
+        run::step(
+            "setting Wine up",
+            prefix.wine().args(["wineboot.exe", "--init"]),
+        )?;
+        fs::create_dir_all(prefix.drivers())?;
+        fs::write(prefix.drivers().join("session.bat"), SESSION)?;
+        Ok(prefix)
+    }
+
+    fn drivers(&self) -> PathBuf {
+        self.folder.path().join("drive_c/drivers")
+    }
+
+    fn wine(&self) -> Command {
+        self.command(WINE)
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env("WINEPREFIX", self.folder.path())
+            .env("WINEARCH", "win64")
+            .env("WINEDEBUG", "err+module,fixme-all")
+            .env("WINEDLLOVERRIDES", "mscoree,mshtml=");
+        command
+    }
+
+    fn load_and_unload(&self, driver: &str, image: &Path) -> anyhow::Result<()> {
+        fs::copy(image, self.drivers().join(format!("{driver}.sys")))?;
+        let title = format!("{driver}.sys in Wine");
+        let mut command = self.wine();
+        command.args(["cmd.exe", "/c", r"C:\drivers\session.bat", driver]);
+        let finished = run::step(&title, &mut command)?;
+        let log = fs::read_to_string(&finished.log)?;
+        if let Err(error) = judge(&log) {
+            bail!(
+                "{title}: {error}; the whole log: {}",
+                finished.log.display()
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Prefix {
+    fn drop(&mut self) {
+        let server = Path::new(WINE).with_file_name("wineserver");
+        // The folder is about to go: the server that works in it has to end first, and no one is left to hear of an error.
+        let _ = self
+            .command(&server.to_string_lossy())
+            .args(["-k", "-w"])
+            .status();
+    }
+}
+
+/// What a session says: the driver ran after the start, and did not after the stop.
+fn judge(log: &str) -> Result<(), String> {
+    let (before, after) = log
+        .split_once("stopped ")
+        .ok_or("the session did not come to its end")?;
+    if !before.contains("started 0") {
+        return Err("its DriverEntry failed".to_owned());
+    }
+    if !before.contains("RUNNING") {
+        return Err("it does not run after its start".to_owned());
+    }
+    if !after.starts_with('0') || !after.contains("STOPPED") {
+        return Err("it was not unloaded".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_has_run_if_it_did_so_after_the_start_and_not_after_the_stop() {
+        let good =
+            "STATE : 4 RUNNING\nstarted 0\nSTATE : 4  RUNNING\nstopped 0\nSTATE : 1  STOPPED\n";
+        assert_eq!(judge(good), Ok(()));
+        assert!(judge(&good.replace("started 0", "started 1")).is_err());
+        assert!(judge(&good.replace("RUNNING", "STOPPED")).is_err());
+        assert!(judge(&good.replace("stopped 0", "stopped 1")).is_err());
+        assert!(judge(good.split_once("stopped").unwrap().0).is_err());
+    }
+}
