@@ -22,15 +22,17 @@ use wdm::event::{Event, Kind};
 use wdm::status::Result;
 use wdm::sync::SpinLock;
 use wdm::thread::Thread;
+use xenbus_client::announce::Driver;
+use xenbus_client::bus::Bus;
+use xenbus_client::store::Store;
+use xenbus_interface::unplug::DISKS;
 
-use crate::bus::Bus;
 use crate::disk::{Disk, InUse};
 use crate::frontend::MAXIMUM_TRANSFER;
 use crate::queue::{Context, Extension};
 use crate::request;
 use crate::scan;
 use crate::srb::Srb;
-use crate::store::Store;
 
 /// Targets of the adapter.
 pub const TARGETS: usize = 255;
@@ -38,10 +40,12 @@ pub const TARGETS: usize = 255;
 const ADAPTERS: usize = 4;
 /// How long the first scan may take before StorPort goes on without it.
 const FIRST_SCAN: Duration = Duration::from_secs(30);
-/// Numbers under `drivers` that are tried.
-const DRIVER_SLOTS: u32 = 16;
-/// What the driver writes there.
-const DRIVER_LINE: &str = concat!("xen-windows-drivers XENVBD ", env!("CARGO_PKG_VERSION"));
+/// What the toolstack is told of the driver.
+const DRIVER: Driver = Driver {
+    name: "xen-windows-drivers XENVBD",
+    version: env!("CARGO_PKG_VERSION"),
+    class: "vbd",
+};
 
 /// The adapters, so that a device object can be told to be one's.
 static ALL: [AtomicPtr<Adapter>; ADAPTERS] = [const { AtomicPtr::new(null_mut()) }; ADAPTERS];
@@ -152,7 +156,7 @@ impl Adapter {
     fn start(&self) -> Result {
         // SAFETY: the device below the adapter, told by StorPort.
         let bus = Shared::new(unsafe { Bus::acquire(self.lower) }?)?;
-        let unplugged = bus.disks_unplugged();
+        let unplugged = bus.is_unplugged(DISKS);
         let running = Shared::new(Running {
             extension: self.extension,
             changed: BusChange(self.extension),
@@ -164,13 +168,13 @@ impl Adapter {
             bus,
         })?;
         // The next boot may do without the emulated disks: this driver has started.
-        running.bus.request_unplug(true);
-        announce(&running.bus);
+        running.bus.request_unplug(DISKS, true);
+        DRIVER.announce(Store::new(&running.bus.store));
         let body = running.clone();
         let thread = Thread::spawn("vbd scan", move |_| {
             scan::run(&body, &body.wake, &body.settled);
         });
-        let thread = thread.inspect_err(|_| running.bus.request_unplug(false))?;
+        let thread = thread.inspect_err(|_| running.bus.request_unplug(DISKS, false))?;
         if !running.settled.wait(FIRST_SCAN) {
             wdm::warn!(
                 "the first scan is not over after {} s",
@@ -190,43 +194,10 @@ impl Adapter {
         running.wake.set();
         drop(thread);
         if removed {
-            running.bus.request_unplug(false);
+            running.bus.request_unplug(DISKS, false);
         }
-        retract(&running.bus);
+        DRIVER.retract(Store::new(&running.bus.store));
         wdm::info!("stopped");
-    }
-}
-
-/// Tells the toolstack that the driver is there. What cannot be written is only logged.
-fn announce(bus: &Bus) {
-    let store = Store::new(&bus.store);
-    let slot = (0..DRIVER_SLOTS).find(|slot| match store.read(format_args!("drivers/{slot}")) {
-        Ok(line) => line.as_ref().starts_with(b"xen-windows-drivers XENVBD"),
-        Err(_) => true,
-    });
-    if let Some(slot) = slot
-        && let Err(status) = store.write(
-            format_args!("drivers/{slot}"),
-            format_args!("{DRIVER_LINE}"),
-        )
-    {
-        wdm::warn!("drivers/{slot} cannot be written: {status}");
-    }
-    if let Err(status) = store.write(format_args!("feature/hotplug/vbd"), format_args!("1")) {
-        wdm::warn!("feature/hotplug/vbd cannot be written: {status}");
-    }
-}
-
-fn retract(bus: &Bus) {
-    let store = Store::new(&bus.store);
-    let _ = store.remove(format_args!("feature/hotplug/vbd"));
-    for slot in 0..DRIVER_SLOTS {
-        let ours = store
-            .read(format_args!("drivers/{slot}"))
-            .is_ok_and(|line| line.as_ref().starts_with(b"xen-windows-drivers XENVBD"));
-        if ours {
-            let _ = store.remove(format_args!("drivers/{slot}"));
-        }
     }
 }
 

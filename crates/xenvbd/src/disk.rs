@@ -12,14 +12,16 @@ use wdm::status::Result;
 use wdm::sync::{SpinGuard, SpinLock};
 use xen_blkfront::grant::Client;
 use xen_blkfront::queue::{Kind, Outcome, Queue};
+use xenbus_client::bus::Bus;
+use xenbus_client::channel::Channel;
+use xenbus_client::granter::Granter;
 
-use crate::bus::Bus;
-use crate::channel::Channel;
-use crate::granter::Granter;
 use crate::queue::{CAPACITY, Extension, Machine, OWN_FLUSH, Operation, RingPages, context};
 use crate::request::{Disposition, complete};
 use crate::srb::Srb;
 
+/// Grant references that a disk keeps at hand.
+const RESERVATION: u32 = 128;
 /// Responses that a DPC takes before it lets others run.
 const BUDGET: u32 = 64;
 /// Finished requests that are completed at once, outside of the lock.
@@ -34,7 +36,7 @@ pub struct Inner {
     /// Grants and pages.
     pub machine: Machine,
     /// The event channel, while connected.
-    pub channel: Option<Channel>,
+    pub channel: Option<Channel<Pointer>>,
 }
 
 /// Numbers for the state dump, which may take no lock.
@@ -82,7 +84,31 @@ pub struct Disk {
     pub numbers: Numbers,
 }
 
+/// A disk, for its event channel's DPC. It outlives its channels.
+pub struct Pointer(*const Disk);
+
+// SAFETY: a disk is shared between threads.
+unsafe impl Send for Pointer {}
+// SAFETY: as above.
+unsafe impl Sync for Pointer {}
+
+impl Pointer {
+    /// The channel's DPC. DISPATCH_LEVEL.
+    pub fn deferred(&self) {
+        // SAFETY: the disk outlives the channel, which waits for the DPC when it goes.
+        unsafe { &*self.0 }.deferred();
+    }
+}
+
 impl Disk {
+    /// The disk as its event channel's DPC knows it.
+    ///
+    /// # Safety
+    /// The disk stays where it is for as long as a channel that has the result lives.
+    pub unsafe fn pointer(&self) -> Pointer {
+        Pointer(self)
+    }
+
     /// A disk that is not connected. PASSIVE_LEVEL.
     ///
     /// # Errors
@@ -93,7 +119,7 @@ impl Disk {
         vdev: u32,
         target: u8,
     ) -> Result<Shared<Self>> {
-        let granter = Shared::new(Granter::new(bus.clone(), c"xenvbd".as_ptr())?)?;
+        let granter = Shared::new(Granter::new(bus.clone(), c"xenvbd", RESERVATION)?)?;
         let own = Pages::new(usize::from(CAPACITY.pages))?;
         let queue =
             Queue::new(CAPACITY).map_err(|_| wdm::status::Status::INSUFFICIENT_RESOURCES)?;

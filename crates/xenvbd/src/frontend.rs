@@ -13,20 +13,19 @@ use wdm::text::FormatBuffer;
 use wdm::time;
 use xen_abi::xenbus::XenbusState;
 use xen_blkfront::connection::{Action, Backend, Connection, Failure, Phase};
-use xen_blkfront::grant::Access;
 use xen_blkfront::keys::{KeyError, Properties, Transport, decimal};
 use xen_blkfront::queue::{Kind, Limits, Outcome};
 use xen_blkfront::ring::FrontRing;
+use xenbus_client::channel::Channel;
+use xenbus_client::granter::{Access, Grant};
+use xenbus_client::store::{Store, Value};
 
 use crate::adapter::BusChange;
-use crate::channel::Channel;
-use crate::disk::{Disk, pump};
-use crate::granter::Grant;
+use crate::disk::{Disk, Pointer, pump};
 use crate::inquiry;
-use crate::notify::Registered;
+use crate::notify;
 use crate::parameters;
 use crate::queue::{OWN_FLUSH, RingPages};
-use crate::store::{Store, Value};
 
 /// Ring order unless the registry says otherwise: 128 requests at once.
 const RING_ORDER: u8 = 2;
@@ -67,12 +66,12 @@ struct Link {
     pages: Shared<Pages>,
     grants: Vec<Grant>,
     ring: Option<FrontRing<RingPages>>,
-    channel: Option<Channel>,
+    channel: Option<Channel<Pointer>>,
 }
 
 /// The thread's body. PASSIVE_LEVEL.
 pub fn run(disk: &Disk, changed: &BusChange) {
-    let registered = Registered::new(disk);
+    let registered = notify::register(disk);
     if let Err(status) = &registered {
         wdm::error!(
             "vbd {}: resumes and dumps cannot be heard of: {status}",
@@ -488,7 +487,13 @@ impl<'a> Session<'a> {
             }
         }
         // SAFETY: the disk outlives its thread, and the channel is closed by the thread.
-        match unsafe { Channel::open(self.disk.bus.clone(), self.domain, self.disk) } {
+        let pointer = unsafe { self.disk.pointer() };
+        match Channel::open(
+            self.disk.bus.clone(),
+            self.domain,
+            pointer,
+            Pointer::deferred,
+        ) {
             Ok(channel) => {
                 link.channel = Some(channel);
                 Ok(link)

@@ -4,8 +4,7 @@ use core::fmt;
 
 use scsi_disk::Identity;
 use xen_blkfront::{base64, identity};
-
-use crate::store::Store;
+use xenbus_client::store::Store;
 
 /// What the Xen Project's driver reports, which names the device in Windows.
 const VENDOR: [u8; 8] = *b"XENSRC  ";

@@ -5,8 +5,7 @@
 //! `scsi-disk` (commands); here are the threads, locks and memory around them.
 //!
 //! - [`adapter`]: the routines that StorPort calls, and their state.
-//! - [`bus`]: the bus driver's interfaces, acquired.
-//! - [`store`], [`channel`], [`granter`]: xenstore, event channels and grants through them.
+//! - `xenbus-client`: the bus driver's interfaces: xenstore, event channels and grants through them.
 //! - [`scan`]: which virtual block devices there are.
 //! - [`disk`]: one of them; [`frontend`]: its thread; [`queue`]: its ring and transfers.
 //! - [`notify`]: resumes and state dumps.
@@ -22,11 +21,8 @@ use wdk_alloc::WdkAllocator;
 use wdk_sys::{NTSTATUS, PCUNICODE_STRING, PDRIVER_OBJECT};
 
 mod adapter;
-mod bus;
-mod channel;
 mod disk;
 mod frontend;
-mod granter;
 mod hook;
 mod inquiry;
 mod notify;
@@ -35,7 +31,6 @@ mod queue;
 mod request;
 mod scan;
 mod srb;
-mod store;
 
 #[global_allocator]
 static ALLOCATOR: WdkAllocator = WdkAllocator;

@@ -10,8 +10,8 @@ use wdm::pages::{PAGE_SIZE, Pages};
 use xen_blkfront::grant::{Access, Client, Cursor, Fragment, Host, Sectors, StillInUse};
 use xen_blkfront::queue::Capacity;
 use xen_blkfront::ring::RingMemory;
+use xenbus_client::granter::{self, Grant, Granter};
 
-use crate::granter::{Grant, Granter};
 use crate::srb::Srb;
 
 /// Sizes of a disk's tables. StorPort sends a unit at most [`DEPTH`] requests at once.
@@ -157,6 +157,10 @@ impl Host for Machine {
     type Grant = Grant;
 
     fn grant(&mut self, frame: u64, access: Access) -> Option<Grant> {
+        let access = match access {
+            Access::ReadOnly => granter::Access::ReadOnly,
+            Access::ReadWrite => granter::Access::ReadWrite,
+        };
         self.granter.grant(self.domain, frame, access)
     }
 
@@ -165,7 +169,7 @@ impl Host for Machine {
     }
 
     fn end(&mut self, grant: Grant) -> Result<(), StillInUse> {
-        self.granter.end(grant)
+        self.granter.end(grant).map_err(|_| StillInUse)
     }
 
     fn page_frame(&self, page: u16) -> u64 {

@@ -10,11 +10,11 @@ use wdm::thread::Thread;
 use wdm::time;
 use xen_blkfront::keys::decimal;
 use xen_blkfront::vdev::disk_number;
+use xenbus_client::store::Store;
 
 use crate::adapter::{BusChange, Running, TARGETS};
 use crate::disk::Disk;
 use crate::frontend;
-use crate::store::Store;
 
 /// Disks that may have an emulated twin: xl gives the first four one.
 const TWINS: u32 = 4;
@@ -149,7 +149,7 @@ impl Scan<'_> {
             "its emulated twin is still there; it can be used after a reboot",
         );
         if !core::mem::replace(&mut self.rebooting, true) {
-            self.running.bus.request_reboot();
+            self.running.bus.request_reboot(c"XENVBD");
         }
     }
 

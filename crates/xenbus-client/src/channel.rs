@@ -12,49 +12,38 @@ use xenbus_interface::Boolean;
 use xenbus_interface::evtchn::{Channel as Raw, TYPE_UNBOUND};
 
 use crate::bus::Bus;
-use crate::disk::Disk;
 
-/// An open channel that a backend may bind. Closed when dropped, at PASSIVE_LEVEL; the disk's DPC runs no more then.
-pub struct Channel {
+/// An open channel that a backend may bind. Closed when dropped, at PASSIVE_LEVEL; its DPC runs no more then.
+pub struct Channel<C: Send + Sync + 'static> {
     bus: Shared<Bus>,
     channel: NonNull<Raw>,
     /// Queued by the channel's events, which find it by its address.
-    dpc: Box<Dpc<Pointer>>,
+    dpc: Box<Dpc<C>>,
 }
 
-/// A disk, for a DPC. It outlives its channels.
-struct Pointer(*const Disk);
-
-// SAFETY: a disk is shared between threads.
-unsafe impl Send for Pointer {}
-// SAFETY: as above.
-unsafe impl Sync for Pointer {}
-
 // SAFETY: a channel may be used from any thread, by the interface's contract.
-unsafe impl Send for Channel {}
+unsafe impl<C: Send + Sync + 'static> Send for Channel<C> {}
 // SAFETY: as above.
-unsafe impl Sync for Channel {}
+unsafe impl<C: Send + Sync + 'static> Sync for Channel<C> {}
 
-/// An event: the disk's DPC does the rest, and unmasks. DIRQL.
-unsafe extern "system" fn event(_interrupt: *mut c_void, argument: *mut c_void) -> Boolean {
+/// An event: the DPC does the rest, and unmasks. DIRQL.
+unsafe extern "system" fn event<C: Send + Sync + 'static>(
+    _interrupt: *mut c_void,
+    argument: *mut c_void,
+) -> Boolean {
     // SAFETY: the DPC given to open, which outlives the open channel.
-    let dpc = unsafe { &*argument.cast_const().cast::<Dpc<Pointer>>() };
+    let dpc = unsafe { &*argument.cast_const().cast::<Dpc<C>>() };
     u8::from(dpc.queue())
 }
 
-impl Channel {
-    /// Opens a channel for `domain` to bind; its events go to [`Disk::deferred`]. It is masked at first. PASSIVE_LEVEL.
+impl<C: Send + Sync + 'static> Channel<C> {
+    /// Opens a channel for `domain` to bind. Each event masks it and has `routine` called with `context` in a DPC; whoever
+    /// has seen to what the event was for unmasks it. It is masked at first. PASSIVE_LEVEL.
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES.
-    ///
-    /// # Safety
-    /// The disk stays where it is for as long as the channel lives.
-    pub unsafe fn open(bus: Shared<Bus>, domain: u16, disk: *const Disk) -> Result<Self> {
-        let dpc = try_box(Dpc::new(Pointer(disk), |pointer: &Pointer| {
-            // SAFETY: the disk outlives the channel, which waits for the DPC when it goes.
-            unsafe { &*pointer.0 }.deferred();
-        })?)?;
+    pub fn open(bus: Shared<Bus>, domain: u16, context: C, routine: fn(&C)) -> Result<Self> {
+        let dpc = try_box(Dpc::new(context, routine)?)?;
         let interface = bus.evtchn.interface();
         let argument = (&raw const *dpc).cast_mut().cast::<c_void>();
         let masked: c_int = 1;
@@ -63,7 +52,7 @@ impl Channel {
             (bus.evtchn.open)(
                 interface,
                 TYPE_UNBOUND,
-                event,
+                event::<C>,
                 argument,
                 c_int::from(domain),
                 masked,
@@ -80,7 +69,19 @@ impl Channel {
         unsafe { (self.bus.evtchn.get_port)(interface, self.channel.as_ptr()) }
     }
 
-    /// Has the disk's DPC run again. Any IRQL.
+    /// Lets the events arrive at a processor, where the DPC then runs too. IRQL <= DISPATCH_LEVEL.
+    ///
+    /// # Errors
+    /// What the bus says: the processor has no vector of its own, for one.
+    pub fn bind(&self, group: u16, number: u8) -> Result {
+        let interface = self.bus.evtchn.interface();
+        // SAFETY: a method of an acquired table and an open channel.
+        Status::check(unsafe {
+            (self.bus.evtchn.bind)(interface, self.channel.as_ptr(), group, number)
+        })
+    }
+
+    /// Has the DPC run again. Any IRQL.
     pub fn again(&self) {
         self.dpc.queue();
     }
@@ -101,7 +102,7 @@ impl Channel {
     }
 }
 
-impl Drop for Channel {
+impl<C: Send + Sync + 'static> Drop for Channel<C> {
     fn drop(&mut self) {
         let interface = self.bus.evtchn.interface();
         // SAFETY: a method of an acquired table; the channel is not used afterwards.

@@ -1,7 +1,7 @@
 //! Grants, through the bus driver.
 
 use core::cell::UnsafeCell;
-use core::ffi::c_void;
+use core::ffi::{CStr, c_void};
 use core::ptr::{NonNull, null_mut};
 
 use rust_alloc::boxed::Box;
@@ -9,13 +9,9 @@ use wdk_sys::ntddk::{KeAcquireSpinLockRaiseToDpc, KeReleaseSpinLock};
 use wdk_sys::{KIRQL, KSPIN_LOCK};
 use wdm::alloc::{Shared, try_box};
 use wdm::status::{Result, Status};
-use xen_blkfront::grant::{Access, StillInUse};
 use xenbus_interface::gnttab::{Cache, Entry};
 
 use crate::bus::Bus;
-
-/// Grant references that a disk keeps at hand.
-const RESERVATION: u32 = 128;
 
 /// The lock that the bus takes around a cache.
 #[repr(C)]
@@ -43,6 +39,15 @@ unsafe extern "system" fn give(argument: *mut c_void) {
     unsafe { KeReleaseSpinLock(lock.lock.get(), irql) };
 }
 
+/// What a domain may do with a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read it.
+    ReadOnly,
+    /// Read and write it.
+    ReadWrite,
+}
+
 /// A grant.
 #[derive(Clone, Copy, Debug)]
 pub struct Grant(NonNull<Entry>);
@@ -63,11 +68,11 @@ unsafe impl Send for Granter {}
 unsafe impl Sync for Granter {}
 
 impl Granter {
-    /// A cache of grants of its own. PASSIVE_LEVEL.
+    /// A cache of grants of its own, which keeps `reservation` references at hand. PASSIVE_LEVEL.
     ///
     /// # Errors
     /// What the bus says.
-    pub fn new(bus: Shared<Bus>, name: *const core::ffi::c_char) -> Result<Self> {
+    pub fn new(bus: Shared<Bus>, name: &CStr, reservation: u32) -> Result<Self> {
         let lock = try_box(Lock {
             lock: UnsafeCell::new(0),
             irql: UnsafeCell::new(0),
@@ -79,8 +84,8 @@ impl Granter {
         Status::check(unsafe {
             (bus.gnttab.create_cache)(
                 interface,
-                name,
-                RESERVATION,
+                name.as_ptr(),
+                reservation,
                 0,
                 take,
                 give,
@@ -131,14 +136,14 @@ impl Granter {
     /// Ends a grant. IRQL <= DISPATCH_LEVEL.
     ///
     /// # Errors
-    /// [`StillInUse`].
-    pub fn end(&self, grant: Grant) -> core::result::Result<(), StillInUse> {
+    /// The domain has the page mapped still; the grant goes on.
+    pub fn end(&self, grant: Grant) -> Result {
         let (interface, cache) = (self.bus.gnttab.interface(), self.cache.as_ptr());
         // SAFETY: a method of an acquired table, a cache and a grant of it that is not used after a success.
         let status = unsafe {
             (self.bus.gnttab.revoke_foreign_access)(interface, cache, 0, grant.0.as_ptr())
         };
-        Status::check(status).map_err(|_| StillInUse)
+        Status::check(status)
     }
 }
 

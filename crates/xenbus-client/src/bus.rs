@@ -1,5 +1,6 @@
-//! The bus driver's interfaces, acquired for as long as the adapter runs.
+//! The bus driver's interfaces, acquired for as long as a device runs.
 
+use core::ffi::{CStr, c_char};
 use core::ops::Deref;
 
 use rust_alloc::boxed::Box;
@@ -12,7 +13,7 @@ use xenbus_interface::evtchn::EvtchnV9;
 use xenbus_interface::gnttab::GnttabV4;
 use xenbus_interface::store::StoreV2;
 use xenbus_interface::suspend::SuspendV1;
-use xenbus_interface::unplug::{DISKS, UnplugV3};
+use xenbus_interface::unplug::UnplugV3;
 use xenbus_interface::{Interface, InterfaceVersion, NtStatus};
 
 /// A table with the two methods that all have.
@@ -53,9 +54,9 @@ impl<T: Counted> Acquired<T> {
     /// What the bus says; it is logged.
     ///
     /// # Safety
-    /// `lower` is the device object that the adapter is attached to.
+    /// `lower` is the device object that the driver's own is attached to.
     unsafe fn get(lower: *mut DEVICE_OBJECT) -> Result<Self> {
-        // SAFETY: the caller's promise; the stack below is alive while the adapter is attached to it.
+        // SAFETY: the caller's promise; the stack below is alive while a device is attached to it.
         let table = unsafe { query_interface::<T>(lower) };
         let acquired = table.and_then(try_box).and_then(|table| {
             let interface = (&raw const *table).cast_mut().cast();
@@ -93,7 +94,7 @@ impl<T: Counted> Drop for Acquired<T> {
     }
 }
 
-/// All interfaces that the driver uses.
+/// The interfaces that a frontend uses.
 pub struct Bus {
     /// xenstore.
     pub store: Acquired<StoreV2>,
@@ -116,7 +117,7 @@ impl Bus {
     /// The first interface that the bus does not have.
     ///
     /// # Safety
-    /// `lower` is the device object that the adapter is attached to.
+    /// `lower` is the device object that the driver's own is attached to.
     pub unsafe fn acquire(lower: *mut DEVICE_OBJECT) -> Result<Self> {
         Ok(Self {
             // SAFETY: the caller's promise.
@@ -134,21 +135,22 @@ impl Bus {
         })
     }
 
-    /// Whether the emulated disks were taken away on this boot. PASSIVE_LEVEL.
-    pub fn disks_unplugged(&self) -> bool {
+    /// Whether the emulated devices of a kind ([`xenbus_interface::unplug`]) were taken away on this boot. PASSIVE_LEVEL.
+    pub fn is_unplugged(&self, kind: u32) -> bool {
         // SAFETY: a method of an acquired table.
-        (unsafe { (self.unplug.is_requested)(self.unplug.interface(), DISKS) }) != 0
+        (unsafe { (self.unplug.is_requested)(self.unplug.interface(), kind) }) != 0
     }
 
-    /// Asks for the emulated disks to be taken away at the next boot, or takes that back. PASSIVE_LEVEL.
-    pub fn request_unplug(&self, make: bool) {
+    /// Asks for the emulated devices of a kind to be taken away at the next boot, or takes that back. PASSIVE_LEVEL.
+    pub fn request_unplug(&self, kind: u32, make: bool) {
         // SAFETY: a method of an acquired table.
-        unsafe { (self.unplug.request)(self.unplug.interface(), DISKS, u8::from(make)) };
+        unsafe { (self.unplug.request)(self.unplug.interface(), kind, u8::from(make)) };
     }
 
-    /// Asks for a reboot. PASSIVE_LEVEL.
-    pub fn request_reboot(&self) {
-        // SAFETY: a method of an acquired table and a string of static life.
-        unsafe { (self.unplug.reboot)(self.unplug.interface(), c"XENVBD".as_ptr()) };
+    /// Asks for a reboot on a driver's behalf. PASSIVE_LEVEL.
+    pub fn request_reboot(&self, driver: &CStr) {
+        let name: *const c_char = driver.as_ptr();
+        // SAFETY: a method of an acquired table and a string that outlives the call.
+        unsafe { (self.unplug.reboot)(self.unplug.interface(), name) };
     }
 }
