@@ -5,10 +5,14 @@ use anyhow::Context;
 use anyhow::bail;
 use lab_protocol::plan::Plan;
 use lab_protocol::plan::Step;
+use lab_protocol::plan::devices::Which;
 use lab_protocol::plan::target_of;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
+
+mod net;
+pub use net::check_nics;
 
 /// Virtual CPUs that a guest may have.
 const VCPUS: std::ops::RangeInclusive<u32> = 1..=8;
@@ -103,18 +107,25 @@ fn check_step(step: &Step, parallel: bool) -> anyhow::Result<()> {
             if steps.is_empty() {
                 bail!("there are no steps in it");
             }
-            for step in steps {
-                if disks_of(step).is_empty() {
+            for (number, step) in steps.iter().enumerate() {
+                if disks_of(step).is_empty()
+                    && step.device_change().is_none()
+                    && !net::runs_beside_others(step)
+                {
                     bail!(
-                        "{} cannot run beside others: only steps for disks can",
+                        "{} cannot run beside others: only steps for disks and devices, transfer, ping, echo and udp-flood can",
                         step.name()
                     );
+                }
+                let mut before = steps[..number].iter().filter_map(Step::nic);
+                if let Some(nic) = step.nic().filter(|nic| before.any(|other| other == *nic)) {
+                    bail!("two of them are for adapter {nic}");
                 }
                 check_step(step, true).with_context(|| step.name())?;
             }
         }
         Step::Parallel(_) => bail!("it cannot be within another"),
-        _ => {}
+        step => net::check(step)?,
     }
     for disk in disks_of(step) {
         if target_of(disk).is_none() {
@@ -163,6 +174,10 @@ fn disks_of(step: &Step) -> Vec<&str> {
         Step::Flush { disk } => vec![disk],
         Step::Parallel(steps) => steps.iter().flat_map(disks_of).collect(),
         Step::ExpectDisks { disks, .. } => disks.iter().map(String::as_str).collect(),
+        Step::Rebalance(Which::Disk(disk))
+        | Step::CancelStop(Which::Disk(disk))
+        | Step::CancelRemove(Which::Disk(disk))
+        | Step::SurpriseRemove(Which::Disk(disk)) => vec![disk],
         _ => Vec::new(),
     }
 }

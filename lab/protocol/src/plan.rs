@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 mod bytes;
+pub mod devices;
 pub mod net;
 pub use bytes::Bytes;
 
@@ -217,6 +218,14 @@ pub enum Step {
     Unload {},
     /// Starts the devices anew, within the same boot.
     Start {},
+    /// Stops devices and starts them with other resources. I/O goes on afterwards.
+    Rebalance(devices::Which),
+    /// Asks devices whether they can be stopped, and calls it off.
+    CancelStop(devices::Which),
+    /// Asks devices whether they can be removed, and calls it off.
+    CancelRemove(devices::Which),
+    /// Takes devices away as if they had failed; `start` brings them back.
+    SurpriseRemove(devices::Which),
     /// Restarts the machine; the registry survives.
     Reboot {},
     /// Runs `xl` in dom0. `$DOMID` stands for the guest's number.
@@ -346,6 +355,17 @@ impl Step {
         self.doer() == Doer::Host
     }
 
+    /// What a step does to devices, if it is one that does.
+    pub fn device_change(&self) -> Option<(devices::Change, &devices::Which)> {
+        match self {
+            Self::Rebalance(which) => Some((devices::Change::Rebalance, which)),
+            Self::CancelStop(which) => Some((devices::Change::CancelStop, which)),
+            Self::CancelRemove(which) => Some((devices::Change::CancelRemove, which)),
+            Self::SurpriseRemove(which) => Some((devices::Change::SurpriseRemove, which)),
+            _ => None,
+        }
+    }
+
     /// The adapter that a step is about, if it is about one.
     pub fn nic(&self) -> Option<u32> {
         match self {
@@ -382,6 +402,10 @@ impl Step {
             Self::ExpectDisks { .. } => "expect-disks",
             Self::Unload {} => "unload",
             Self::Start {} => "start",
+            Self::Rebalance(_) => "rebalance",
+            Self::CancelStop(_) => "cancel-stop",
+            Self::CancelRemove(_) => "cancel-remove",
+            Self::SurpriseRemove(_) => "surprise-remove",
             Self::Reboot {} => "reboot",
             Self::Xl { .. } => "xl",
             Self::Dom0 { .. } => "dom0",
@@ -451,6 +475,26 @@ mod tests {
         };
         assert_eq!(range.length, Some(Bytes(1 << 20)));
         assert_eq!(range.block, Bytes(64 << 10));
+    }
+
+    #[test]
+    fn devices_are_named_by_their_class_or_as_a_disk() {
+        let plan: Plan = toml::from_str(
+            r#"
+            [[step]]
+            rebalance = { class = "SCSIAdapter" }
+            [[step]]
+            surprise-remove = { disk = "xvde" }
+            "#,
+        )
+        .unwrap();
+        let change = plan.step[0].device_change().unwrap();
+        let which = devices::Which::Class("SCSIAdapter".into());
+        assert_eq!(change, (devices::Change::Rebalance, &which));
+        let (change, which) = plan.step[1].device_change().unwrap();
+        assert_eq!(change, devices::Change::SurpriseRemove);
+        assert_eq!(which, &devices::Which::Disk("xvde".into()));
+        assert!(toml::from_str::<Plan>("[[step]]\nrebalance = {}").is_err());
     }
 
     #[test]

@@ -138,6 +138,14 @@ pub(crate) fn all() -> Vec<(*mut DEVICE_OBJECT, Facts)> {
         .collect()
 }
 
+/// The functional device object of the disk at a SCSI target.
+pub fn device_object(target: u32) -> Option<*mut DEVICE_OBJECT> {
+    all()
+        .into_iter()
+        .find(|(_, facts)| u32::from(facts.address.1) == target)
+        .map(|(fdo, _)| fdo)
+}
+
 /// The driver's entry.
 pub unsafe extern "win64" fn driver_entry(
     driver: *mut DRIVER_OBJECT,
@@ -242,11 +250,7 @@ unsafe extern "win64" fn dispatch(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> 
             complete(irp, status, 0)
         }
         IRP_MJ_PNP => pnp(disk, device, irp),
-        IRP_MJ_POWER => {
-            PoStartNextPowerIrp(irp);
-            skip(irp);
-            PoCallDriver(disk.lower, irp)
-        }
+        IRP_MJ_POWER => power(disk, irp),
         _ => {
             skip(irp);
             IofCallDriver(disk.lower, irp)
@@ -310,8 +314,41 @@ unsafe fn pnp(disk: &Disk, device: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATU
     }
 }
 
+/// A disk is its stack's power policy owner: a system request goes down first and brings a device request with it, and before
+/// the device goes to D3 what is in its cache is made safe ("Sending a Device Set-Power IRP"). PASSIVE_LEVEL.
+unsafe fn power(disk: &Disk, irp: *mut IRP) -> NTSTATUS {
+    let location = current(irp);
+    let sets = (*location).MinorFunction == IRP_MN_SET_POWER;
+    let (kind, state) = (
+        (*location).Parameters.Power.Type,
+        (*location).Parameters.Power.State,
+    );
+    if sets && kind == SystemPowerState {
+        return crate::po::system_request(disk.fdo, disk.lower, irp);
+    }
+    if sets && state.DeviceState == PowerDeviceD3 && disk.started.load(Ordering::Acquire) {
+        if disk.enter() {
+            let status = command::flush(disk, true);
+            disk.leave();
+            if status < 0 {
+                crate::kd::text(&alloc::format!(
+                    "disk: the flush before the power goes failed: {status:#x}"
+                ));
+            }
+        }
+        PoSetPowerState(disk.fdo, DevicePowerState, state);
+    }
+    skip(irp);
+    PoCallDriver(disk.lower, irp)
+}
+
 unsafe fn start(disk: &Disk) -> NTSTATUS {
     match setup::ask(disk) {
+        Ok(facts) if disk.started.load(Ordering::Acquire) => {
+            // Started again after a stop: it is in the list.
+            *disk.facts.lock() = facts;
+            STATUS_SUCCESS
+        }
         Ok(facts) => {
             crate::check::emit(&Record::Disk {
                 target: u32::from(facts.address.1),

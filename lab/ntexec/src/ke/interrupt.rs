@@ -151,6 +151,11 @@ pub unsafe fn disconnect(interrupt: *mut KINTERRUPT) {
     drop(Box::from_raw(interrupt));
 }
 
+/// Is a routine connected to the vector?
+pub fn is_connected(vector: u8) -> bool {
+    !VECTORS[usize::from(vector)].lock().connected.is_empty()
+}
+
 unsafe fn lock_of(interrupt: *mut KINTERRUPT) -> *mut KSPIN_LOCK {
     let given = (*interrupt).connect.lock;
     if given.is_null() {

@@ -40,6 +40,8 @@ pub enum State {
     Added,
     /// Started
     Started,
+    /// Stopped, to be started with other resources
+    Stopped,
     /// It could not be started; its drivers are gone again
     Failed,
     /// Removed in order; the device is still there
@@ -52,6 +54,7 @@ impl State {
             Self::Found => "found",
             Self::Added => "added",
             Self::Started => "started",
+            Self::Stopped => "stopped",
             Self::Failed => "failed",
             Self::Removed => "removed",
         }
@@ -371,6 +374,11 @@ pub fn service(n: &Node) -> String {
     crate::cm::read(|h| h.string(&key(n), "Service")).unwrap_or_default()
 }
 
+/// The name of the device's setup class, or nothing.
+pub fn class(n: &Node) -> String {
+    crate::cm::read(|h| h.string(&key(n), "Class")).unwrap_or_default()
+}
+
 unsafe fn set_state(n: &mut Node, state: State) {
     n.state = state;
     report(n);
@@ -535,8 +543,23 @@ unsafe fn fail(n: &mut Node) {
 }
 
 unsafe fn give_back(n: &mut Node) {
-    arbiter::release(&n.assigned);
-    n.assigned = Assigned::default();
+    let assigned = core::mem::take(&mut n.assigned);
+    release(n, assigned);
+}
+
+/// Resources that a device had go back. A driver disconnects its interrupts when it is stopped or removed.
+unsafe fn release(n: &Node, assigned: Assigned) {
+    for i in assigned.interrupts.iter().filter(|i| i.message) {
+        if crate::ke::interrupt::is_connected(i.vector) {
+            violation_by(
+                &service(n),
+                "IRP_MN_STOP_DEVICE or IRP_MN_REMOVE_DEVICE",
+                "interrupts are disconnected before their resources go",
+                format_args!("vector {:#x} of {}", i.vector, n.instance),
+            );
+        }
+    }
+    arbiter::release(&assigned);
 }
 
 /// A fresh requirements list of the PDO's, in pool that PnP frees; 0 if the device needs nothing.
@@ -574,10 +597,11 @@ pub unsafe fn start(n: &mut Node) -> bool {
     free(filtered);
     let Some(assigned) = assigned else {
         log(&format!("{}: its resources cannot be had", n.instance));
-        fail(n);
-        return false;
+        return start_failed(n);
     };
-    n.assigned = assigned;
+    // What a stopped device had goes only now, so that it gets other interrupts.
+    let before = core::mem::replace(&mut n.assigned, assigned);
+    release(n, before);
     // Drivers write into these lists, and all see the same: they are copies in pool for the IRP's time.
     let (raw, translated) = (copy(&n.assigned.raw), copy(&n.assigned.translated));
     let r = send(n, IRP_MN_START_DEVICE, 0, |l| {
@@ -594,12 +618,19 @@ pub unsafe fn start(n: &mut Node) -> bool {
             n.instance, r.Status
         ));
         super::note_status(&n.instance, r.Status);
-        fail(n);
-        return false;
+        return start_failed(n);
     }
     set_state(n, State::Started);
     n.caps = query_caps(n);
     true
+}
+
+/// A device that was stopped is left to the caller, who removes it with all that is on it.
+unsafe fn start_failed(n: &mut Node) -> bool {
+    if n.state != State::Stopped {
+        fail(n);
+    }
+    false
 }
 
 unsafe fn copy(bytes: &[u8]) -> *mut c_void {
@@ -706,6 +737,57 @@ pub unsafe fn cancel_remove(asked: &[*mut Node]) {
     }
 }
 
+/// Asks a device and all on it whether they may be stopped; the devices that were asked come to `asked`.
+///
+/// # Safety
+/// PnP's thread.
+pub unsafe fn query_stop(raw: *mut Node, asked: &mut Vec<*mut Node>) -> bool {
+    let n = &mut *raw;
+    for child in n.children.clone() {
+        if !query_stop(child, asked) {
+            return false;
+        }
+    }
+    if n.state != State::Started {
+        return true;
+    }
+    asked.push(raw);
+    let status = simple(n, IRP_MN_QUERY_STOP_DEVICE);
+    if !nt_success(status) {
+        log(&format!("{}: may not be stopped: {status:#x}", n.instance));
+    }
+    nt_success(status)
+}
+
+/// Calls a stop off. Parents come first: they are what the others stand on.
+///
+/// # Safety
+/// PnP's thread.
+pub unsafe fn cancel_stop(asked: &[*mut Node]) {
+    for raw in asked.iter().rev() {
+        must(
+            &**raw,
+            IRP_MN_CANCEL_STOP_DEVICE,
+            "IRP_MN_CANCEL_STOP_DEVICE",
+        );
+    }
+}
+
+/// Stops a device and, before it, all on it.
+///
+/// # Safety
+/// PnP's thread.
+pub unsafe fn stop(raw: *mut Node) {
+    let n = &mut *raw;
+    for child in n.children.clone() {
+        stop(child);
+    }
+    if n.state == State::Started {
+        must(n, IRP_MN_STOP_DEVICE, "IRP_MN_STOP_DEVICE");
+        set_state(n, State::Stopped);
+    }
+}
+
 unsafe fn must(n: &Node, minor: u8, name: &str) {
     let status = simple(n, minor);
     // A vanished PDO may answer its REMOVE with NO_SUCH_DEVICE.
@@ -726,7 +808,7 @@ unsafe fn surprise(raw: *mut Node) {
     for child in n.children.clone() {
         surprise(child);
     }
-    if n.state == State::Started {
+    if matches!(n.state, State::Started | State::Stopped) {
         must(n, IRP_MN_SURPRISE_REMOVAL, "IRP_MN_SURPRISE_REMOVAL");
     }
 }

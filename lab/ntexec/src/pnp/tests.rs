@@ -3,16 +3,18 @@
 use super::*;
 use alloc::string::ToString;
 use bus::Child;
+use lab_protocol::plan::devices::Change;
 use lab_protocol::registry::Data;
 
 /// What is on the bus.
 static THERE: Lock<Vec<&'static str>> = Lock::new(Vec::new());
-/// What the children's driver was asked: the child and the minor function, 0xFF for AddDevice.
+/// What the children's driver was asked: the child and the minor function of a PnP request, or `ADDED`, or `POWER`.
 static HEARD: Lock<Vec<(String, u8)>> = Lock::new(Vec::new());
 /// The minor function that the driver refuses.
 static REFUSED: AtomicU32 = AtomicU32::new(u32::MAX);
 
 const ADDED: u8 = 0xFF;
+const POWER: u8 = 0xFE;
 
 fn scan(_address: u32) -> Vec<Child> {
     let child = |name: &&str| Child {
@@ -86,11 +88,22 @@ unsafe extern "win64" fn child_pnp(device: *mut DEVICE_OBJECT, irp: *mut IRP) ->
     status
 }
 
+unsafe extern "win64" fn child_power(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let Fdo { lower, pdo } = (*device).DeviceExtension.cast::<Fdo>().read();
+    let power = (*crate::io::irp::current(irp)).Parameters.Power;
+    assert_eq!(power.Type, SystemPowerState);
+    assert_eq!(power.State.SystemState, PowerSystemShutdown);
+    hear(pdo, POWER);
+    crate::io::irp::skip(irp);
+    crate::po::PoCallDriver(lower, irp)
+}
+
 unsafe extern "win64" fn child_entry(
     driver: *mut DRIVER_OBJECT,
     _: *mut crate::nt::base::UNICODE_STRING,
 ) -> NTSTATUS {
     (*driver).MajorFunction[usize::from(IRP_MJ_PNP)] = Some(child_pnp);
+    (*driver).MajorFunction[usize::from(IRP_MJ_POWER)] = Some(child_power);
     (*(*driver).DriverExtension).AddDevice = Some(add_child);
     STATUS_SUCCESS
 }
@@ -102,7 +115,8 @@ struct Bus {
 }
 
 /// The minor functions that matter to a device's life.
-const LIFE: [u8; 10] = [
+const LIFE: [u8; 11] = [
+    POWER,
     IRP_MN_START_DEVICE,
     IRP_MN_QUERY_REMOVE_DEVICE,
     IRP_MN_REMOVE_DEVICE,
@@ -145,6 +159,7 @@ impl Bus {
                 crate::cm::put(&key, "Service", &Data::Sz("testchild".into()));
             }
             bring_up(node);
+            ROOT.store(node, Ordering::Release);
             node
         };
         Self { node, _turn: turn }
@@ -177,6 +192,7 @@ impl Drop for Bus {
     fn drop(&mut self) {
         // SAFETY: as in `with`.
         unsafe {
+            ROOT.store(null_mut(), Ordering::Release);
             node::remove(self.node, false);
             let pdo = (*self.node).pdo;
             let driver = (*pdo).DriverObject;
@@ -233,4 +249,81 @@ fn one_comes_as_another_goes() {
     let mut expected = of("a", &[IRP_MN_SURPRISE_REMOVAL, IRP_MN_REMOVE_DEVICE]);
     expected.extend(of("c", &[ADDED, IRP_MN_START_DEVICE]));
     assert_eq!(bus.heard(), expected);
+}
+
+fn each(names: &[&str], minors: &[u8]) -> Vec<(String, u8)> {
+    names.iter().flat_map(|name| of(name, minors)).collect()
+}
+
+impl Bus {
+    fn change(&self, change: Change) -> Result<(), String> {
+        // SAFETY: as in `with`.
+        unsafe { control::one(change, self.node) }
+    }
+}
+
+#[test]
+fn a_bus_is_rebalanced_with_its_children_and_all_run_afterwards() {
+    let bus = Bus::with(&["a", "b"]);
+    bus.heard();
+    assert_eq!(bus.change(Change::Rebalance), Ok(()));
+    let mut expected = each(&["a", "b"], &[IRP_MN_QUERY_STOP_DEVICE]);
+    expected.extend(each(&["a", "b"], &[IRP_MN_STOP_DEVICE]));
+    expected.extend(each(&["a", "b"], &[IRP_MN_START_DEVICE]));
+    assert_eq!(bus.heard(), expected);
+    assert_eq!(bus.states(), [State::Started, State::Started]);
+}
+
+#[test]
+fn a_stop_that_one_device_refuses_is_called_off_for_all_that_were_asked() {
+    let bus = Bus::with(&["a", "b"]);
+    bus.heard();
+    REFUSED.store(IRP_MN_QUERY_STOP_DEVICE.into(), Ordering::Relaxed);
+    assert!(bus.change(Change::Rebalance).is_err());
+    assert_eq!(
+        bus.heard(),
+        of("a", &[IRP_MN_QUERY_STOP_DEVICE, IRP_MN_CANCEL_STOP_DEVICE])
+    );
+    assert_eq!(bus.states(), [State::Started, State::Started]);
+}
+
+#[test]
+fn what_does_not_start_again_goes_as_if_it_had_failed() {
+    let bus = Bus::with(&["a"]);
+    bus.heard();
+    REFUSED.store(IRP_MN_START_DEVICE.into(), Ordering::Relaxed);
+    assert!(bus.change(Change::Rebalance).is_err());
+    let minors = [
+        IRP_MN_QUERY_STOP_DEVICE,
+        IRP_MN_STOP_DEVICE,
+        IRP_MN_START_DEVICE,
+        IRP_MN_SURPRISE_REMOVAL,
+        IRP_MN_REMOVE_DEVICE,
+    ];
+    assert_eq!(bus.heard(), of("a", &minors));
+    assert_eq!(bus.states(), [State::Removed]);
+}
+
+#[test]
+fn queries_that_are_called_off_change_nothing() {
+    let bus = Bus::with(&["a"]);
+    bus.heard();
+    assert_eq!(bus.change(Change::CancelStop), Ok(()));
+    assert_eq!(bus.change(Change::CancelRemove), Ok(()));
+    let minors = [
+        IRP_MN_QUERY_STOP_DEVICE,
+        IRP_MN_CANCEL_STOP_DEVICE,
+        IRP_MN_QUERY_REMOVE_DEVICE,
+        IRP_MN_CANCEL_REMOVE_DEVICE,
+    ];
+    assert_eq!(bus.heard(), of("a", &minors));
+    assert_eq!(bus.states(), [State::Started]);
+}
+
+#[test]
+fn a_system_that_goes_down_tells_what_is_on_a_bus_before_the_bus() {
+    let bus = Bus::with(&["a", "b"]);
+    bus.heard();
+    crate::po::shut_down(false);
+    assert_eq!(bus.heard(), each(&["a", "b"], &[POWER]));
 }

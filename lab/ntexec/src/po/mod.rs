@@ -14,6 +14,7 @@ use crate::io::{IoGetAttachedDevice, IoGetAttachedDeviceReference};
 use crate::nt::base::NTSTATUS;
 use crate::nt::io::consts::*;
 use crate::nt::io::*;
+use crate::nt::ke::KEVENT;
 use crate::nt::status::*;
 use crate::ob;
 use crate::sync::Lock;
@@ -128,6 +129,66 @@ pub unsafe extern "win64" fn PoSetPowerState(
     POWER_STATE {
         DeviceState: old.unwrap_or(PowerDeviceUnspecified),
     }
+}
+
+unsafe extern "win64" fn device_done(
+    _device: *mut DEVICE_OBJECT,
+    _minor: u8,
+    _state: POWER_STATE,
+    context: *mut c_void,
+    status: *mut IO_STATUS_BLOCK,
+) {
+    let (event, result) = *context.cast::<(*mut KEVENT, *mut NTSTATUS)>();
+    *result = (*status).Status;
+    crate::ke::KeSetEvent(event, 0, 0);
+}
+
+/// What a power policy owner of the executive's does with a system set-power request: the drivers below get it, then the
+/// device gets the request for the state that goes with it, and when that is done the system request is ("Sending a Device
+/// Set-Power IRP"). It waits, which a driver's dispatch routine may not; the executive's power manager waits as well.
+/// PASSIVE_LEVEL.
+///
+/// # Safety
+/// The caller owns the IRP; `lower` is the device below `device`.
+pub unsafe fn system_request(
+    device: *mut DEVICE_OBJECT,
+    lower: *mut DEVICE_OBJECT,
+    irp: *mut IRP,
+) -> NTSTATUS {
+    let system = (*crate::io::irp::current(irp))
+        .Parameters
+        .Power
+        .State
+        .SystemState;
+    crate::io::IoForwardIrpSynchronously(lower, irp);
+    let mut status = (*irp).IoStatus.Status;
+    if status >= 0 {
+        let mut event = core::mem::zeroed::<KEVENT>();
+        crate::ke::KeInitializeEvent(&raw mut event, 0, 0);
+        let mut context = (&raw mut event, &raw mut status);
+        let device_state = if system == PowerSystemWorking {
+            PowerDeviceD0
+        } else {
+            PowerDeviceD3
+        };
+        let sent = PoRequestPowerIrp(
+            device,
+            IRP_MN_SET_POWER,
+            POWER_STATE {
+                DeviceState: device_state,
+            },
+            Some(device_done),
+            (&raw mut context).cast(),
+            null_mut(),
+        );
+        if sent >= 0 {
+            let none = null_mut();
+            crate::ke::KeWaitForSingleObject((&raw mut event).cast(), 0, 0, 0, none);
+        } else {
+            status = sent;
+        }
+    }
+    crate::io::irp::complete(irp, status)
 }
 
 /// PoStartNextPowerIrp: nothing to do since Windows Vista.

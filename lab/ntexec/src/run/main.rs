@@ -11,7 +11,7 @@ use lab_protocol::bundle::Bundle;
 use lab_protocol::plan::{Step, target_of};
 use lab_protocol::record::{GO, Io, Phase, Record, STOP};
 
-use super::disk_steps;
+use super::{device_steps, disk_steps};
 use crate::disk::client;
 use crate::machine::machine;
 use crate::storport::os::{SECOND, new_event, now, wait};
@@ -57,6 +57,7 @@ pub fn plan_thread(bundle: &'static Bundle) -> ! {
     }
     ok &= crate::pnp::remove_all_and_unload();
     ok &= crate::check::violations() == 0;
+    crate::po::shut_down(false);
     crate::check::emit(&Record::Finished { ok });
     machine().power_off()
 }
@@ -69,7 +70,8 @@ fn reboot_if_asked(next_step: u32) {
 }
 
 fn reboot(why: &str, next_step: u32) -> ! {
-    // A restart removes no device: what is in the disks' caches is made safe, and that is all that drivers may count on.
+    // A restart removes no device: what is in the disks' caches is made safe, as file systems do, and the devices are told
+    // that the system goes down.
     for target in client::targets() {
         let flushed = client::find(target).map_or(Ok(()), |disk| disk.flush());
         if let Err(status) = flushed {
@@ -78,6 +80,7 @@ fn reboot(why: &str, next_step: u32) -> ! {
             ));
         }
     }
+    crate::po::shut_down(true);
     crate::check::emit(&Record::Reboot {
         why: String::from(why),
         next_step,
@@ -125,6 +128,9 @@ fn do_step(
         }
         Step::Reboot {} => (Ok(()), Vec::new()),
         _ => {
+            if let Some(result) = device_steps::run(step) {
+                return (result, Vec::new());
+            }
             let mut io = Io::default();
             let result = disk_steps::run(step, seed, number, &mut io);
             (result, Vec::from([io]))
@@ -180,9 +186,10 @@ fn expect_disks(disks: &[String], within_ms: u32) -> Result<(), String> {
 /// Steps that run at once, each in a thread.
 fn parallel(steps: &'static [Step], seed: u64, number: u32) -> (Result<(), String>, Vec<Io>) {
     let mut names: Vec<&str> = steps.iter().filter_map(disk_steps::disk_of).collect();
-    if names.len() != steps.len() {
+    let devices = steps.iter().filter(|step| step.device_change().is_some());
+    if names.len() + devices.count() != steps.len() {
         return (
-            Err("only steps for disks can run at once".into()),
+            Err("only steps for disks and devices can run at once".into()),
             Vec::new(),
         );
     }
@@ -200,7 +207,8 @@ fn parallel(steps: &'static [Step], seed: u64, number: u32) -> (Result<(), Strin
         let (into, count) = (results.clone(), left.clone());
         let task: Box<dyn FnOnce() + Send> = Box::new(move || {
             let mut io = Io::default();
-            let result = disk_steps::run(step, seed, number, &mut io);
+            let result = device_steps::run(step)
+                .unwrap_or_else(|| disk_steps::run(step, seed, number, &mut io));
             into.lock().push((index, result, io));
             count.fetch_sub(1, Ordering::AcqRel);
         });
@@ -226,7 +234,9 @@ fn parallel(steps: &'static [Step], seed: u64, number: u32) -> (Result<(), Strin
                 steps[index].name()
             ));
         }
-        io.push(done);
+        if steps[index].device_change().is_none() {
+            io.push(done);
+        }
     }
     (first, io)
 }

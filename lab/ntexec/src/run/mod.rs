@@ -4,6 +4,7 @@ pub mod hex;
 pub mod knowledge;
 pub mod pattern;
 
+mod device_steps;
 mod disk_steps;
 mod main;
 mod random;

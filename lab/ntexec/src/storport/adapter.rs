@@ -126,6 +126,8 @@ pub(crate) struct Adapter {
     /// Blocks that StorPortAllocatePool gave and that were not given back
     pub pool: Lock<Vec<usize>>,
     pub rescan: AtomicBool,
+    /// Requests stay in their queues: the adapter is about to be stopped, and is not started again yet
+    pub holding: AtomicBool,
     pub removed: AtomicBool,
 }
 

@@ -223,9 +223,19 @@ unsafe fn remove(pointer: *mut Adapter, irp: *mut IRP) -> NTSTATUS {
     status
 }
 
-/// Power IRPs of an adapter. Device power goes down before the IRP is passed on, and up when it is back.
+/// Power IRPs of an adapter, whose stack's power policy owner the port is: a system request brings a device request with it.
+/// Device power goes down before the IRP is passed on. PASSIVE_LEVEL.
 unsafe fn adapter_power(adapter: &mut Adapter, irp: *mut IRP) -> NTSTATUS {
-    PoStartNextPowerIrp(irp);
+    let location = current(irp);
+    let sets = (*location).MinorFunction == IRP_MN_SET_POWER;
+    let power = (*location).Parameters.Power;
+    if sets && power.Type == SystemPowerState && adapter.phase() == Phase::Running {
+        return crate::po::system_request(adapter.fdo, adapter.lower, irp);
+    }
+    if sets && power.Type == DevicePowerState && power.State.DeviceState == PowerDeviceD3 {
+        stop::power_down(adapter, power.ShutdownType);
+        PoSetPowerState(adapter.fdo, DevicePowerState, power.State);
+    }
     skip(irp);
     PoCallDriver(adapter.lower, irp)
 }

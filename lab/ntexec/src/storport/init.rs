@@ -240,6 +240,7 @@ unsafe fn new_adapter(
         initialized_dpcs: Lock::new(Vec::new()),
         pool: Lock::new(Vec::new()),
         rescan: AtomicBool::new(false),
+        holding: AtomicBool::new(false),
         removed: AtomicBool::new(false),
     })
 }

@@ -7,11 +7,12 @@ use alloc::vec::Vec;
 use core::ffi::c_void;
 use core::sync::atomic::Ordering;
 
+use super::adapter::{Adapter, Phase};
 use super::dispatch::{DeviceExtension, Kind};
 use super::os::*;
 use super::srb::SrbBlock;
 use super::unit::Unit;
-use super::{hw, ids, rules, scan, srb, start};
+use super::{completion, hw, ids, request, rules, scan, srb, start};
 use crate::nt::base::NTSTATUS;
 use crate::nt::io::consts::*;
 use crate::nt::io::*;
@@ -92,13 +93,17 @@ pub(crate) unsafe fn pnp(pointer: *mut Unit, irp: *mut IRP) -> NTSTATUS {
             }
             unit.gone.store(false, Ordering::Release);
             unit.started.store(true, Ordering::Release);
+            hold(unit, false);
+            complete(irp, STATUS_SUCCESS, 0)
+        }
+        IRP_MN_STOP_DEVICE => {
+            hold(unit, true);
             complete(irp, STATUS_SUCCESS, 0)
         }
         IRP_MN_QUERY_REMOVE_DEVICE
         | IRP_MN_CANCEL_REMOVE_DEVICE
         | IRP_MN_QUERY_STOP_DEVICE
         | IRP_MN_CANCEL_STOP_DEVICE
-        | IRP_MN_STOP_DEVICE
         | IRP_MN_DEVICE_USAGE_NOTIFICATION => complete(irp, STATUS_SUCCESS, 0),
         IRP_MN_SURPRISE_REMOVAL => {
             if hw_control(unit, SCSI_UNIT_SURPRISE_REMOVAL) {
@@ -222,10 +227,45 @@ unsafe fn capabilities(unit: &Unit, irp: *mut IRP, caps: *mut DEVICE_CAPABILITIE
     complete(irp, STATUS_SUCCESS, 0)
 }
 
+/// Between STOP and START requests wait ("Holding Incoming IRPs When a Device Is Paused"): the queue is locked, and those
+/// that the miniport has come back.
+fn hold(unit: &Unit, stopped: bool) {
+    unit.queue.lock().set_locked(stopped);
+    // SAFETY: the adapter outlives its units.
+    let adapter = unsafe { &*unit.adapter };
+    if !stopped {
+        request::kick(adapter, unit);
+        return;
+    }
+    let deadline = now() + DRAIN;
+    let mut pause = new_event();
+    while unit.queue.lock().gate.outstanding() != 0 && now() < deadline {
+        wait(&mut pause, Some(SECOND / 20));
+    }
+}
+
+/// Ends requests that no adapter will take any more.
+fn fail_waiting(adapter: &Adapter, unit: &Unit) {
+    let waiting = unit.queue.lock().drain();
+    for (request, _) in waiting {
+        unit.queue.lock().gate.goes_out();
+        adapter.state.lock().gate.goes_out();
+        // SAFETY: the request is the port's until it is completed.
+        unsafe { (*request).srb.set_status(SRB_STATUS_NO_DEVICE) };
+        completion::queue(adapter, request);
+    }
+}
+
 /// No more requests; those taken come back.
 fn quiesce(unit: &Unit) {
     // SAFETY: the adapter outlives its units.
     let adapter = unsafe { &*unit.adapter };
+    unit.gone.store(true, Ordering::Release);
+    if adapter.phase() == Phase::Running && !adapter.holding.load(Ordering::Acquire) {
+        hold(unit, false);
+    } else {
+        fail_waiting(adapter, unit);
+    }
     if !unit.drain(DRAIN) {
         rules::broken(
             adapter,

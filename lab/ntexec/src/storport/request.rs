@@ -307,6 +307,7 @@ fn next(adapter: &Adapter, unit: &Unit) -> Option<*mut Request> {
         let mut state = adapter.state.lock();
         let linked = state.link_down.is_none();
         if adapter.phase() != Phase::Running
+            || adapter.holding.load(core::sync::atomic::Ordering::Acquire)
             || !linked
             || !state.gate.is_open(time)
             || state.outstanding.len() >= state.outstanding.capacity()

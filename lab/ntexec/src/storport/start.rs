@@ -80,6 +80,8 @@ fn bring_up(adapter: &mut Adapter, line: &Line) -> NTSTATUS {
     query_controls(adapter);
     adapter.set_phase(Phase::Running);
     timeout::begin(adapter);
+    adapter.holding.store(false, Ordering::Release);
+    request::kick_all(adapter);
     STATUS_SUCCESS
 }
 

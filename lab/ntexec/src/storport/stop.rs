@@ -12,6 +12,8 @@ use super::{hw, rules, timeout, timers};
 use crate::nt::scsi::*;
 use crate::nt::storport::*;
 
+/// StorPowerDeviceD3.
+const POWER_D3: u32 = 4;
 /// How long requests may take to come back before the adapter is stopped.
 const DRAIN: u64 = 90 * SECOND;
 
@@ -34,7 +36,7 @@ fn flush_units(adapter: &Adapter) {
             address,
             &mut block,
             core::ptr::null_mut(),
-            false,
+            true,
         );
         if status != SRB_STATUS_SUCCESS {
             rules::log(
@@ -69,23 +71,30 @@ fn tell(adapter: &Adapter, action: u32) {
     }
 }
 
+/// Keeps requests in their queues, and waits for those that the miniport has.
+pub(super) fn quiesce(adapter: &Adapter) {
+    adapter.holding.store(true, Ordering::Release);
+    let deadline = now() + DRAIN;
+    let mut pause = new_event();
+    while adapter.state.lock().gate.outstanding() != 0 && now() < deadline {
+        wait(&mut pause, Some(SECOND / 20));
+    }
+}
+
 /// Stops the adapter, in the end with ScsiStopAdapter. PASSIVE_LEVEL.
 ///
-/// Before a stop for new resources every unit is flushed and the miniport gets a PNP request. At a removal there are no
+/// Requests that come meanwhile wait in their queues. Before a stop for new resources every unit is flushed and the miniport
+/// gets a PNP request. At a removal there are no
 /// requests any more: the class driver flushed each unit when it was removed, and miniports that hook their driver
 /// object's PnP routine (as real ones do) have taken themselves down before the port sees the IRP.
 pub(crate) fn stop(adapter: &mut Adapter, action: u32) {
     if adapter.phase() != Phase::Running {
         return;
     }
+    quiesce(adapter);
     if action == STOR_STOP_DEVICE {
         flush_units(adapter);
         tell(adapter, action);
-    }
-    let deadline = now() + DRAIN;
-    let mut pause = new_event();
-    while adapter.state.lock().gate.outstanding() != 0 && now() < deadline {
-        wait(&mut pause, Some(SECOND / 20));
     }
     adapter.set_phase(Phase::Stopping);
     let left = adapter.state.lock().outstanding.len();
@@ -107,6 +116,43 @@ pub(crate) fn stop(adapter: &mut Adapter, action: u32) {
     // SAFETY: PASSIVE_LEVEL.
     unsafe { KeFlushQueuedDpcs() };
     adapter.set_phase(Phase::Idle);
+}
+
+/// The adapter loses its power: its queues are held, it gets the flush of each unit and a POWER request, and then
+/// ScsiAdapterPower if it claims that, else ScsiStopAdapter, while the interrupt stays connected. PASSIVE_LEVEL.
+pub(crate) fn power_down(adapter: &mut Adapter, action: u32) {
+    if adapter.phase() != Phase::Running {
+        return;
+    }
+    quiesce(adapter);
+    flush_units(adapter);
+    if adapter.controls(SCSI_ADAPTER_POWER) {
+        let mut state = [POWER_D3, action];
+        hw::control(
+            adapter,
+            SCSI_ADAPTER_POWER,
+            core::ptr::from_mut(&mut state).cast(),
+        );
+        return;
+    }
+    let mut block = Box::new(SrbBlock::zeroed());
+    let srb = block.prepare(adapter.extended(), SRB_FUNCTION_POWER, 60);
+    block.set_power(POWER_D3, action, true);
+    srb.set_flags(SRB_FLAGS_NO_QUEUE_FREEZE);
+    send_and_wait(
+        adapter,
+        core::ptr::null_mut(),
+        Address::default(),
+        &mut block,
+        core::ptr::null_mut(),
+        true,
+    );
+    adapter.set_phase(Phase::Stopping);
+    timeout::end(adapter);
+    adapter.timer_call.cancel();
+    hw::at_interrupt(adapter, || {
+        hw::control(adapter, SCSI_STOP_ADAPTER, core::ptr::null_mut())
+    });
 }
 
 /// Gives back everything that the miniport had of the port, and the adapter itself. PASSIVE_LEVEL.
