@@ -1,10 +1,11 @@
 //! `cargo xtask demo`: this project's drivers serve a disk on real Xen.
 
-use crate::lab::{self, DiskArgs, Lab, Run};
+use crate::lab::{self, DiskArgs, Lab, NicArgs, Run};
 use crate::{drivers, run};
 use lab_host::disk::{self, Disk, DiskOption};
+use lab_host::nic::Nic;
 use lab_host::{interrupt, packages, plan};
-use lab_protocol::plan::{Bytes, Guest, Plan, Range, Step};
+use lab_protocol::plan::{Bytes, Guest, Plan, Range, Step, net};
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,6 +13,8 @@ use std::time::Duration;
 
 /// The size of the disk that is made if none is given.
 const SIZE: u64 = 64 << 20;
+/// Bytes of the file that goes each way over an adapter.
+const TRANSFER: u64 = 8 << 20;
 /// How long the guest may say nothing.
 const SILENCE: Duration = Duration::from_secs(180);
 
@@ -20,6 +23,8 @@ const SILENCE: Duration = Duration::from_secs(180);
 pub struct Args {
     #[command(flatten)]
     pub disks: DiskArgs,
+    #[command(flatten)]
+    pub nics: NicArgs,
 }
 
 /// Runs the demo. The exit status says whether it passed.
@@ -28,6 +33,7 @@ pub struct Args {
 /// Bad input, before anything is started; or a lab that fails.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let given = args.disks.parse()?;
+    let nics = args.nics.parse()?;
     packages::ensure(packages::LAB)?;
     let own = match given.is_empty() {
         true => Some(fresh_disk()?),
@@ -38,8 +44,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     interrupt::catch()?;
     let folder = drivers::build(&drivers::Args::default())?;
     let lab = Lab::prepare(None)?;
-    let plan = plan_for(&disks, plan::random()?);
-    let session = lab.boot("demo", &disks, plan.guest.memory.0 >> 20)?;
+    let plan = plan_for(&disks, &nics, plan::random()?);
+    let session = lab.boot("demo", &disks, lab_host::run::memory(&plan))?;
     let report = lab.run(
         &session,
         Run {
@@ -48,6 +54,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             folders: &[folder],
             plan,
             disks: disks.iter().enumerate().collect(),
+            nics,
+            pcap: args.nics.pcap.clone(),
             silence: SILENCE,
         },
     )?;
@@ -73,8 +81,9 @@ fn fresh_disk() -> anyhow::Result<DiskOption> {
     Ok(option)
 }
 
-/// Writes, reads back and compares, flushes and hashes each disk that may be written to; reads and hashes the others.
-fn plan_for(disks: &[Disk], seed: u64) -> Plan {
+/// Writes, reads back and compares, flushes and hashes each disk that may be written to; reads and hashes the others. Pings and
+/// is pinged over each adapter, and sends and receives files, whose hashes are compared.
+fn plan_for(disks: &[Disk], nics: &[Nic], seed: u64) -> Plan {
     let mut step = vec![Step::ExpectDisks {
         disks: disks.iter().map(|disk| disk.vdev.clone()).collect(),
         within_ms: 60_000,
@@ -96,6 +105,9 @@ fn plan_for(disks: &[Disk], seed: u64) -> Plan {
         }
         step.push(Step::Hash(range));
     }
+    for nic in nics {
+        step.extend(steps_for(nic.number.into()));
+    }
     Plan {
         guest: Guest {
             seed,
@@ -104,6 +116,34 @@ fn plan_for(disks: &[Disk], seed: u64) -> Plan {
         step,
         ..Plan::default()
     }
+}
+
+fn steps_for(nic: u32) -> [Step; 5] {
+    let transfer = |direction| {
+        Step::Transfer(net::Transfer {
+            nic,
+            direction,
+            bytes: Bytes(TRANSFER),
+            connections: 1,
+            ipv6: false,
+            hash: true,
+            within_ms: 300_000,
+        })
+    };
+    let ping = net::Ping {
+        nic,
+        ..net::Ping::default()
+    };
+    [
+        Step::NetUp(net::NetUp {
+            nic,
+            ..net::NetUp::default()
+        }),
+        Step::Ping(ping.clone()),
+        Step::Pinged(ping),
+        transfer(net::Direction::Send),
+        transfer(net::Direction::Receive),
+    ]
 }
 
 #[cfg(test)]
@@ -121,13 +161,22 @@ mod tests {
     #[test]
     fn a_disk_with_data_is_only_read() -> anyhow::Result<()> {
         let names = |plan: &Plan| plan.step.iter().map(Step::name).collect::<Vec<_>>();
-        let plan = plan_for(&[disk(&[0; 512])?], 1);
+        let plan = plan_for(&[disk(&[0; 512])?], &[], 1);
         assert_eq!(
             names(&plan),
             ["expect-disks", "write", "flush", "verify", "hash"]
         );
-        let plan = plan_for(&[disk(&[1; 512])?], 1);
+        let plan = plan_for(&[disk(&[1; 512])?], &[], 1);
         assert_eq!(names(&plan), ["expect-disks", "hash"]);
         Ok(())
+    }
+
+    #[test]
+    fn an_adapter_is_pinged_and_moves_files_both_ways() -> anyhow::Result<()> {
+        let nics = lab_host::nic::assign(&["".parse()?])?;
+        let plan = plan_for(&[], &nics, 1);
+        let names: Vec<_> = plan.step.iter().skip(1).map(Step::name).collect();
+        assert_eq!(names, ["net-up", "ping", "pinged", "transfer", "transfer"]);
+        plan::check_nics(&plan, &nics)
     }
 }

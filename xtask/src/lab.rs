@@ -3,6 +3,7 @@
 use crate::{drivers, guest, run};
 use anyhow::Context as _;
 use lab_host::disk::{self, Disk, DiskOption};
+use lab_host::nic::{self, Nic, NicOption};
 use lab_host::report::Report;
 use lab_host::session::Session;
 use lab_host::{dom0, interrupt, log, packages, plan, session};
@@ -28,6 +29,8 @@ pub struct Args {
     pub drivers: Vec<PathBuf>,
     #[command(flatten)]
     pub disks: DiskArgs,
+    #[command(flatten)]
+    pub nics: NicArgs,
     /// The guest's kernel, if it is built already (`cargo xtask build-guest`) [default: it is built]
     #[arg(long, value_name = "FILE")]
     pub guest: Option<PathBuf>,
@@ -57,6 +60,34 @@ impl DiskArgs {
     }
 }
 
+/// The network adapters of a run.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct NicArgs {
+    /// A network adapter: [bridge=NAME][,mac=00:16:3e:xx:xx:xx][,type=vif|ioemu][,mtu=1500], all of it optional; may be given more than once
+    #[arg(long = "nic", value_name = "NIC", num_args = 0..=1, default_missing_value = "")]
+    pub nics: Vec<String>,
+    /// Keep every frame that passes the adapters in a pcapng file
+    #[arg(long, value_name = "FILE")]
+    pub pcap: Option<PathBuf>,
+}
+
+impl NicArgs {
+    /// What the options say.
+    ///
+    /// # Errors
+    /// An unknown option or value, or a contradiction.
+    pub fn parse(&self) -> anyhow::Result<Vec<Nic>> {
+        let options: anyhow::Result<Vec<NicOption>> =
+            self.nics.iter().map(|text| text.parse()).collect();
+        let nics = nic::assign(&options?)?;
+        anyhow::ensure!(
+            self.pcap.is_none() || !nics.is_empty(),
+            "--pcap: there is no adapter: give one with --nic"
+        );
+        Ok(nics)
+    }
+}
+
 /// Runs the plan. The exit status says whether it passed.
 ///
 /// # Errors
@@ -64,6 +95,8 @@ impl DiskArgs {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let plan = plan::read(&args.plan)?;
     let options = args.disks.parse()?;
+    let nics = args.nics.parse()?;
+    plan::check_nics(&plan, &nics)?;
     packages::ensure(packages::LAB)?;
     let disks = disk::open_all(&options, args.disks.overwrite)?;
     plan::check_disks(&plan, &disks)?;
@@ -86,9 +119,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         folders: &lab_host::drivers::folders(&paths),
         plan,
         disks: disks.iter().enumerate().collect(),
+        nics,
+        pcap: args.nics.pcap.clone(),
         silence: Duration::from_secs(args.silence),
     };
-    let session = lab.boot(&name, &disks, run.plan.guest.memory.0 >> 20)?;
+    let session = lab.boot(&name, &disks, lab_host::run::memory(&run.plan))?;
     let report = lab.run(&session, run)?;
     session.close()?;
     Ok(verdict(&report, &lab.log_folder(&name)))
@@ -122,6 +157,10 @@ pub struct Run<'a> {
     pub plan: Plan,
     /// The disks with their places in the session
     pub disks: Vec<(usize, &'a Disk)>,
+    /// The network adapters
+    pub nics: Vec<Nic>,
+    /// Where to keep the frames that pass them
+    pub pcap: Option<PathBuf>,
     /// How long a guest may say nothing
     pub silence: Duration,
 }
@@ -157,7 +196,7 @@ impl Lab {
         run::workspace().join("target/lab").join(name)
     }
 
-    /// Boots Xen with the disks. `memory` is the most that a guest gets, in MiB.
+    /// Boots Xen with the disks. `memory` is the most that guests get at once, in MiB.
     ///
     /// # Errors
     /// If Xen or dom0 does not come up.
@@ -190,6 +229,10 @@ impl Lab {
             folders: run.folders,
             plan: run.plan,
             disks: run.disks,
+            nics: run.nics,
+            pcap: run.pcap,
+            image: &self.image,
+            agent: &self.agent,
             silence: run.silence,
         };
         lab_host::run::run(session, &setup, &mut |line| {
@@ -244,5 +287,11 @@ mod unit_tests {
         std::fs::write(&plan, "[[step]]\nwait = { ms = 1 }").expect("a plan");
         let text = error(&["--plan", plan_text, "--disk", "x,colour=red"]);
         assert!(text.contains("colour=red"), "{text}");
+        let text = error(&["--plan", plan_text, "--nic", "mac=00:16:3e"]);
+        assert!(text.contains("mac=00:16:3e"), "{text}");
+        assert!(error(&["--plan", plan_text, "--pcap", "x"]).contains("--nic"));
+        std::fs::write(&plan, "[[step]]\nping = { nic = 1 }").expect("a plan");
+        let text = error(&["--plan", plan_text, "--nic"]);
+        assert!(text.contains("no adapter 1"), "{text}");
     }
 }

@@ -1,6 +1,7 @@
 //! A domain, by way of xl: made, looked at, destroyed.
 
 use crate::disk::Disk;
+use crate::nic::Nic;
 use crate::session::Session;
 use anyhow::Context;
 use lab_protocol::plan::Guest;
@@ -37,7 +38,12 @@ pub const POWER_OFF: u8 = 0;
 pub const REBOOT: u8 = 1;
 
 /// xl's configuration of a guest whose kernel and bundle lie in `folder`, as dom0 sees it. A domain that ends is kept until it is looked at.
-pub fn configuration(folder: &str, guest: &Guest, disks: &[(String, &Disk)]) -> String {
+pub fn configuration(
+    folder: &str,
+    guest: &Guest,
+    disks: &[(String, &Disk)],
+    nics: &[Nic],
+) -> String {
     let mut text = format!(
         "name=\"lab\"\ntype=\"hvm\"\nkernel=\"{folder}/guest.elf\"\nramdisk=\"{folder}/bundle.bin\"\n\
          memory={}\nvcpus={}\nserial=\"pipe:{SERIAL}\"\nvga=\"none\"\nxen_platform_pci=1\n\
@@ -56,7 +62,11 @@ pub fn configuration(folder: &str, guest: &Guest, disks: &[(String, &Disk)]) -> 
             disk.backend.name()
         );
     }
-    text + "]\n"
+    let nics: Vec<String> = nics
+        .iter()
+        .map(|nic| format!("'{}'", nic.configuration()))
+        .collect();
+    text + &format!("]\nvif=[{}]\n", nics.join(","))
 }
 
 impl Domain {

@@ -14,6 +14,8 @@ mod domain;
 pub mod drivers;
 pub mod interrupt;
 pub mod log;
+mod net;
+pub mod nic;
 pub mod packages;
 pub mod plan;
 mod qemu;

@@ -1,6 +1,8 @@
 //! What a run of a guest came to.
 
 use dom0_agent::StateChange;
+use lab_protocol::net;
+use lab_protocol::plan::net::Direction;
 use lab_protocol::record::Io;
 use lab_protocol::record::PoolLeak;
 use std::collections::BTreeMap;
@@ -33,8 +35,76 @@ pub struct Report {
     pub books_read: bool,
     /// Disks with bytes and the SHA-256 of what both the guest and the host read in them at the end
     pub compared: Vec<(String, u64, String)>,
+    /// Network adapters as the guest last reported them, by their numbers
+    pub nics: BTreeMap<u32, net::Nic>,
+    /// Connections of transfers, each way
+    pub transfers: Vec<net::Transfer>,
+    /// The guest's pings
+    pub pings: Vec<net::Ping>,
+    /// The guest's ends of floods
+    pub guest_floods: Vec<net::Flood>,
+    /// Floods with what each end counted
+    pub floods: Vec<Flood>,
+    /// What adapters have counted, by their numbers, as last reported
+    pub counters: BTreeMap<u32, net::Counters>,
+    /// Linux guests that were measured
+    pub linux: Vec<LinuxMeasured>,
+    /// What dom0 saw in steps about adapters, by the steps' numbers
+    pub notes: Vec<(u32, String)>,
     /// From the guest's first boot to its end
     pub time: Duration,
+}
+
+/// A UDP flood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flood {
+    /// The step's number in the plan
+    pub step: u32,
+    /// The adapter
+    pub nic: u32,
+    /// Which way
+    pub direction: Direction,
+    /// Datagrams that one end sent
+    pub sent: u64,
+    /// Datagrams that the other end got
+    pub received: u64,
+    /// Bytes of data in each
+    pub size: u32,
+    /// How long it took at the guest's end, in microseconds
+    pub microseconds: u64,
+}
+
+/// What a Linux guest's own frontend does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinuxMeasured {
+    /// The adapter on whose bridge it was
+    pub nic: u32,
+    /// From it to dom0
+    pub send: Rate,
+    /// From dom0 to it
+    pub receive: Rate,
+}
+
+/// Bytes and the time that they took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rate {
+    /// Bytes
+    pub bytes: u64,
+    /// Microseconds
+    pub microseconds: u64,
+}
+
+impl Rate {
+    /// Adds a connection that was there at the same time.
+    pub fn add(&mut self, bytes: u64, microseconds: u64) {
+        self.bytes += bytes;
+        self.microseconds = self.microseconds.max(microseconds);
+    }
+
+    /// Megabytes (10^6) a second
+    pub fn megabytes(&self) -> f64 {
+        self.bytes as f64 / self.microseconds.max(1) as f64
+    }
 }
 
 /// A disk that the guest found.
@@ -72,6 +142,19 @@ impl Report {
     /// Notes a failure.
     pub fn fail(&mut self, what: impl Into<String>) {
         self.failures.push(what.into());
+    }
+
+    /// All bytes that an adapter moved one way in a step, over connections that were there at the same time.
+    pub fn rate(&self, step: u32, nic: u32, direction: Direction) -> Option<Rate> {
+        let mut rate = Rate::default();
+        let of_step = self
+            .transfers
+            .iter()
+            .filter(|told| (told.step, told.nic, told.direction) == (step, nic, direction));
+        for told in of_step {
+            rate.add(told.bytes, told.microseconds);
+        }
+        (rate != Rate::default()).then_some(rate)
     }
 
     /// Pool bytes that drivers left behind.

@@ -2,10 +2,15 @@
 
 use crate::books::Books;
 use crate::disk::Disk;
+use crate::dom0;
 use crate::domain;
 use crate::domain::Domain;
 use crate::domain::State;
 use crate::log::Log;
+use crate::net::LINUX_MEMORY;
+use crate::net::LinuxPieces;
+use crate::net::Net;
+use crate::nic::Nic;
 use crate::report::Report;
 use crate::session::Event;
 use crate::session::Session;
@@ -15,6 +20,7 @@ use anyhow::bail;
 use lab_protocol::bundle::Bundle;
 use lab_protocol::bundle::Package;
 use lab_protocol::plan::Plan;
+use lab_protocol::plan::Step;
 use lab_protocol::registry::Change;
 use std::fs;
 use std::path::Path;
@@ -25,6 +31,7 @@ use std::time::SystemTime;
 
 mod boot;
 mod hashes;
+mod parameters;
 mod records;
 
 use boot::Boot;
@@ -51,8 +58,25 @@ pub struct Setup<'a> {
     pub plan: Plan,
     /// The disks, with their places in the session's setup
     pub disks: Vec<(usize, &'a Disk)>,
+    /// The network adapters
+    pub nics: Vec<Nic>,
+    /// Where all frames that pass an adapter are kept, if anywhere
+    pub pcap: Option<PathBuf>,
+    /// What dom0 was made of, for a Linux guest
+    pub image: &'a dom0::Image,
+    /// dom0's agent, which makes the traffic of a Linux guest
+    pub agent: &'a Path,
     /// How long a guest may say nothing before it is given up
     pub silence: Duration,
+}
+
+/// The memory that a plan's guests take at once, in MiB.
+pub fn memory(plan: &Plan) -> u64 {
+    let linux = plan
+        .step
+        .iter()
+        .any(|step| matches!(step, Step::LinuxGuest(_)));
+    (plan.guest.memory.0 >> 20) + if linux { LINUX_MEMORY } else { 0 }
 }
 
 /// Runs a guest. What goes wrong in the guest is in the report; each line of interest goes to `progress`.
@@ -65,7 +89,19 @@ pub fn run(
     progress: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Report> {
     let start = Instant::now();
+    let linux = LinuxPieces {
+        kernel: &setup.image.guest_linux,
+        initramfs: &setup.image.guest_initramfs,
+        traffic: setup.agent,
+    };
     let mut run = Run {
+        net: Net::set_up(
+            session,
+            &setup.plan,
+            &setup.nics,
+            linux,
+            setup.pcap.as_deref(),
+        )?,
         session,
         setup,
         progress,
@@ -86,6 +122,7 @@ pub fn run(
             break;
         }
     }
+    run.net.tear_down()?;
     run.report.boots += 1;
     run.report.time = start.elapsed();
     run.report.judge_leaks();
@@ -105,6 +142,7 @@ enum Next {
 }
 
 struct Run<'a> {
+    net: Net<'a>,
     session: &'a Session,
     setup: &'a Setup<'a>,
     progress: &'a mut dyn FnMut(&str),
@@ -123,6 +161,7 @@ impl Run<'_> {
         let domain = Domain::create(self.session, &configuration)?;
         let id = domain.id;
         let books_before = self.books(id)?;
+        self.net.domain_made(id)?;
         domain.start(self.session)?;
         let mut boot = Boot::new(id);
         let end = self.follow(&domain, &mut boot)?;
@@ -131,6 +170,7 @@ impl Run<'_> {
         } else if boot.finished {
             self.read_books(id, books_before)?;
         }
+        self.net.domain_ended()?;
         domain.destroy(self.session)?;
         Ok(match (end, boot.reboot) {
             (End::Orderly, Some((why, step))) => {
@@ -148,9 +188,9 @@ impl Run<'_> {
         fs::create_dir_all(&folder)?;
         fs::copy(self.setup.guest, folder.join("guest.elf")).context("no kernel for the guest")?;
         let bundle = Bundle {
-            packages: self.setup.packages.clone(),
+            packages: parameters::with(&self.setup.packages, &self.setup.plan.guest.net_parameters),
             registry: self.registry.clone(),
-            nics: Vec::new(),
+            nics: self.setup.nics.iter().map(Nic::for_guest).collect(),
             plan: self.setup.plan.clone(),
             first_step: self.first_step,
             boots_before: self.report.boots,
@@ -167,7 +207,12 @@ impl Run<'_> {
                 Ok((device.to_owned(), *disk))
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let text = domain::configuration("/share/guest", &self.setup.plan.guest, &disks);
+        let text = domain::configuration(
+            "/share/guest",
+            &self.setup.plan.guest,
+            &disks,
+            &self.setup.nics,
+        );
         fs::write(folder.join("guest.cfg"), text)?;
         Ok("/share/guest/guest.cfg".to_owned())
     }
@@ -201,7 +246,7 @@ impl Run<'_> {
             }
             let limit = match boot.said_last_word() {
                 true => END_LIMIT,
-                false => self.setup.silence,
+                false => self.patience(boot),
             };
             if last_word.elapsed() > limit {
                 self.report.fail(format!(
@@ -211,6 +256,25 @@ impl Run<'_> {
                 return Ok(End::Hung);
             }
         }
+    }
+
+    /// How long the guest may say nothing at the step that it is at: long transfers say nothing on their way.
+    fn patience(&self, boot: &Boot) -> Duration {
+        let step = boot
+            .step
+            .and_then(|step| self.setup.plan.step.get(step as usize));
+        let parts = match step {
+            Some(Step::Parallel(steps)) => steps.as_slice(),
+            Some(step) => std::slice::from_ref(step),
+            None => &[],
+        };
+        let longest = parts.iter().filter_map(|step| match step {
+            Step::Transfer(transfer) => Some(transfer.within_ms),
+            Step::Echo(echo) => Some(echo.within_ms),
+            _ => None,
+        });
+        let longest = Duration::from_millis(u64::from(longest.max().unwrap_or(0)));
+        self.setup.silence.max(longest + END_LIMIT)
     }
 
     /// The domain has shut down: was it to?

@@ -5,6 +5,7 @@ use crate::test::Outcome;
 use crate::{demo, drivers};
 use anyhow::Context as _;
 use lab_host::disk::{self, Disk, DiskOption};
+use lab_host::nic::{self, Nic, NicOption};
 use lab_host::packages;
 use lab_host::session::Session;
 use lab_protocol::plan::{Bytes, Plan, Step};
@@ -39,6 +40,8 @@ struct Test {
     name: &'static str,
     plan: &'static str,
     disks: &'static [TestDisk],
+    /// `--nic` options
+    nics: &'static [&'static str],
 }
 
 const BASIC: &str = include_str!("../../../lab/plans/basic.toml");
@@ -50,16 +53,19 @@ const OWN: &[Test] = &[
         name: "basic",
         plan: BASIC,
         disks: XVDE,
+        nics: &[],
     },
     Test {
         name: "hypercall-page",
         plan: include_str!("../../../lab/plans/hypercall-page.toml"),
         disks: XVDE,
+        nics: &[],
     },
     Test {
         name: "two-backends",
         plan: include_str!("../../../lab/plans/two-backends.toml"),
         disks: &[raw("vdev=xvde,backend=phy"), raw("vdev=xvdf,backend=qdisk")],
+        nics: &[],
     },
     Test {
         name: "qcow2",
@@ -69,31 +75,37 @@ const OWN: &[Test] = &[
             format: "qcow2",
             size: 16 << 20,
         }],
+        nics: &[],
     },
     Test {
         name: "scsi",
         plan: include_str!("../../../lab/plans/scsi.toml"),
         disks: XVDE,
+        nics: &[],
     },
     Test {
         name: "toolstack",
         plan: include_str!("../../../lab/plans/toolstack.toml"),
         disks: XVDE,
+        nics: &[],
     },
     Test {
         name: "reboot",
         plan: include_str!("../../../lab/plans/reboot.toml"),
         disks: XVDE,
+        nics: &[],
     },
     Test {
         name: "twin",
         plan: include_str!("../../../lab/plans/twin.toml"),
         disks: &[raw("vdev=xvda")],
+        nics: &[],
     },
     Test {
         name: "broken-backends",
         plan: include_str!("../../../lab/plans/broken-backends.toml"),
         disks: XVDE,
+        nics: &[],
     },
 ];
 
@@ -145,10 +157,6 @@ pub fn foreign_drivers() -> anyhow::Result<Outcome> {
             ),
         ];
         for (name, bus, disk) in combinations {
-            // The checked xenvbd.sys asserts at its removal unless its scan thread has come by: docs/findings.md.
-            if build == "checked" && disk == package("xenvbd") {
-                continue;
-            }
             runs.push((format!("{build}-{name}"), &OWN[0], vec![bus, disk]));
         }
     }
@@ -175,7 +183,11 @@ fn suite(
         places.push(first..options.len());
     }
     let disks = open(&options)?;
-    let session = lab.boot(name, &disks, 256)?;
+    let mut memory = 256;
+    for (_, test, _) in tests {
+        memory = memory.max(lab_host::run::memory(&lab_host::plan::parse(test.plan)?));
+    }
+    let session = lab.boot(name, &disks, memory)?;
     let mut outcome = Outcome::default();
     for ((run, test, packages), places) in tests.iter().zip(places) {
         let start = Instant::now();
@@ -224,6 +236,11 @@ fn make(disk: &TestDisk, file: &Path) -> anyhow::Result<DiskOption> {
     Ok(option)
 }
 
+fn nics(options: &[&str]) -> anyhow::Result<Vec<Nic>> {
+    let options: anyhow::Result<Vec<NicOption>> = options.iter().map(|text| text.parse()).collect();
+    nic::assign(&options?)
+}
+
 /// Disks of different tests may have the same name: they are never in the same guest.
 fn open(options: &[DiskOption]) -> anyhow::Result<Vec<Disk>> {
     options
@@ -251,6 +268,8 @@ fn one(
         folders: &lab_host::drivers::folders(packages),
         plan,
         disks,
+        nics: nics(test.nics)?,
+        pcap: None,
         silence: SILENCE,
     };
     Ok(lab.run(session, run)?.failures)
@@ -307,6 +326,7 @@ mod unit_tests {
                 }
             }
             let plan = lab_host::plan::parse(test.plan)?;
+            lab_host::plan::check_nics(&plan, &nics(test.nics)?).with_context(|| test.name)?;
             if options.len() == test.disks.len() {
                 let disks = disk::open_all(&options, false)?;
                 lab_host::plan::check_disks(&plan, &disks).with_context(|| test.name)?;

@@ -7,6 +7,7 @@ use crate::report::DiskFound;
 use crate::report::StepDone;
 use crate::session::Event;
 use crate::steps;
+use anyhow::Context;
 use anyhow::bail;
 use dom0_agent::StateChange;
 use lab_protocol::line;
@@ -136,12 +137,21 @@ impl Run<'_> {
                 self.step_ended(boot, StepDone { step, error, io })
             }
             Record::HostStep { step, phase } => boot.host_step = Some((step, phase)),
-            Record::Nic(_)
-            | Record::NicGone { .. }
-            | Record::Transfer(_)
-            | Record::Ping(_)
-            | Record::Flood(_)
-            | Record::Counters(_) => {}
+            Record::Nic(nic) => {
+                let link = if nic.link { "link up" } else { "no link" };
+                (self.progress)(&format!(
+                    "adapter {}: {}, {}, MTU {}, {link}",
+                    nic.nic, nic.driver, nic.mac, nic.mtu
+                ));
+                self.report.nics.insert(nic.nic, nic);
+            }
+            Record::NicGone { nic } => (self.progress)(&format!("adapter {nic} has gone")),
+            Record::Transfer(transfer) => self.report.transfers.push(transfer),
+            Record::Ping(ping) => self.report.pings.push(ping),
+            Record::Flood(flood) => self.report.guest_floods.push(flood),
+            Record::Counters(counters) => {
+                self.report.counters.insert(counters.nic, counters);
+            }
             Record::Registry(change) => self.registry.push(change),
             Record::Violation {
                 driver,
@@ -221,25 +231,7 @@ impl Run<'_> {
         step: u32,
         phase: Phase,
     ) -> anyhow::Result<()> {
-        let plan = &self.setup.plan;
-        let outcome = match plan.step.get(step as usize) {
-            Some(step) if phase != Phase::Whole => Err(anyhow::anyhow!(
-                "the host has no {phase:?} of {}",
-                step.name()
-            )),
-            Some(Step::ExpectLog { text, within_ms }) => {
-                let within = Duration::from_millis(u64::from(*within_ms));
-                self.expect_log(boot, text, within)
-            }
-            Some(step) => steps::perform(self.session, domain.id, step),
-            None => {
-                self.report.fail(format!(
-                    "the guest waits for step {}, which the plan has not",
-                    step + 1
-                ));
-                Ok(())
-            }
-        };
+        let outcome = self.do_step(domain, boot, step, phase);
         let answer = match outcome {
             Ok(()) => GO,
             Err(error) => {
@@ -249,6 +241,32 @@ impl Run<'_> {
             }
         };
         domain.send(self.session, answer)
+    }
+
+    fn do_step(
+        &mut self,
+        domain: &Domain,
+        boot: &mut Boot,
+        number: u32,
+        phase: Phase,
+    ) -> anyhow::Result<()> {
+        let plan = &self.setup.plan;
+        let step = plan.step.get(number as usize);
+        let step = step.context("the guest waits for a step that the plan has not")?;
+        let report = &mut self.report;
+        if self.net.perform(domain.id, number, phase, report)? {
+            return Ok(());
+        }
+        match step {
+            _ if phase != Phase::Whole => bail!("the host has no {phase:?} of {}", step.name()),
+            Step::ExpectLog { text, within_ms } => {
+                let within = Duration::from_millis(u64::from(*within_ms));
+                self.expect_log(boot, text, within)
+            }
+            step => steps::perform(self.session, step, &|text| {
+                self.net.fill(text, domain.id, number)
+            }),
+        }
     }
 
     fn expect_log(&mut self, boot: &mut Boot, text: &str, within: Duration) -> anyhow::Result<()> {
