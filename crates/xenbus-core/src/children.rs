@@ -1,9 +1,12 @@
-//! Which children the bus should have.
+//! Which children the bus should have, by what xenstore has below `device/`.
 
-use xenbus_interface::identity::Class;
+use alloc::vec::Vec;
+use xenbus_interface::identity::{Child, Class};
 
 /// Most classes of device that a bus has children for. Xen defines a dozen.
 pub const MAX_CLASSES: usize = 16;
+/// Most children of a bus.
+pub const MAX_CHILDREN: usize = 64;
 
 /// A small set of classes in the order of their arrival.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,44 +56,71 @@ impl Classes {
     }
 }
 
-/// What a scan of xenstore changes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// Classes that get a child.
-    pub arrived: Classes,
-    /// Classes whose child is gone.
-    pub gone: Classes,
-}
-
-impl Changes {
-    /// Whether PnP has to ask again.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// Compares what xenstore has below `device/` with the children that there are. Only classes in `supported`
-/// count, by their whole name.
-pub fn compare<'a>(
-    found: impl Iterator<Item = &'a [u8]>,
-    supported: &Classes,
-    present: &Classes,
-) -> Changes {
-    let mut wanted = Classes::new();
+/// The classes among the names below `device/` that are in `supported`, by their whole name and each once.
+pub fn classes<'a>(found: impl Iterator<Item = &'a [u8]>, supported: &Classes) -> Classes {
+    let mut classes = Classes::new();
     for class in found
         .filter_map(Class::new)
         .filter(|class| supported.contains(class))
     {
-        wanted.insert(class);
+        classes.insert(class);
     }
-    let mut changes = Changes::default();
-    for class in wanted.iter().filter(|class| !present.contains(class)) {
-        changes.arrived.insert(class);
+    classes
+}
+
+/// The children that xenstore asks for.
+#[derive(Debug, Default)]
+pub struct Wanted(Vec<Child>);
+
+impl Wanted {
+    /// None.
+    pub const fn new() -> Self {
+        Self(Vec::new())
     }
-    for class in present.iter().filter(|class| !wanted.contains(class)) {
-        changes.gone.insert(class);
+
+    /// Adds a child; false if there is no room for it.
+    pub fn insert(&mut self, child: Child) -> bool {
+        if self.contains(&child) {
+            return true;
+        }
+        if self.0.len() >= MAX_CHILDREN || self.0.try_reserve(1).is_err() {
+            return false;
+        }
+        self.0.push(child);
+        true
     }
-    changes
+
+    /// Adds the devices of a class among the names in its directory, and says how many had no room. A name that is no
+    /// device's number in its one spelling (no sign, no zeros in front) is passed over.
+    pub fn insert_devices<'a>(
+        &mut self,
+        class: Class,
+        found: impl Iterator<Item = &'a [u8]>,
+    ) -> usize {
+        found
+            .filter_map(number)
+            .filter_map(|number| Child::of_device(class, number))
+            .filter(|child| !self.insert(*child))
+            .count()
+    }
+
+    /// Whether a child is wanted.
+    pub fn contains(&self, child: &Child) -> bool {
+        self.0.contains(child)
+    }
+
+    /// The children.
+    pub fn iter(&self) -> impl Iterator<Item = Child> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+/// A number as xenstore spells it.
+fn number(name: &[u8]) -> Option<u32> {
+    let spelled =
+        name.iter().all(u8::is_ascii_digit) && (name == b"0" || name.first() != Some(&b'0'));
+    let text = core::str::from_utf8(name).ok()?;
+    spelled.then(|| text.parse().ok()).flatten()
 }
 
 /// The names in what STORE.Directory returns: NUL-separated, ended by an empty one.
@@ -104,9 +134,8 @@ mod tests {
     extern crate std;
     use super::*;
     use std::string::{String, ToString};
-    use std::vec::Vec;
 
-    fn classes(text: &str) -> Classes {
+    fn set(text: &str) -> Classes {
         let units: Vec<Vec<u16>> = text
             .split_whitespace()
             .map(|name| name.encode_utf16().collect())
@@ -118,34 +147,17 @@ mod tests {
         classes.iter().map(|class| class.to_string()).collect()
     }
 
-    fn scan(found: &str, supported: &str, present: &str) -> (Vec<String>, Vec<String>) {
-        let found = found.split_whitespace().map(str::as_bytes);
-        let changes = compare(found, &classes(supported), &classes(present));
-        (list(&changes.arrived), list(&changes.gone))
+    #[test]
+    fn only_supported_classes_count_and_by_their_whole_name() {
+        let found = "suspend vbd vif vbd2 vb".split_whitespace();
+        let found = classes(found.map(str::as_bytes), &set("VBD VKBD"));
+        assert_eq!(list(&found), ["VBD"]);
     }
 
     #[test]
-    fn only_supported_classes_get_a_child_and_by_their_whole_name() {
-        let (arrived, gone) = scan("suspend vbd vif vbd2 vb", "VBD VKBD", "");
-        assert_eq!(
-            (arrived, gone.is_empty()),
-            (std::vec!["VBD".to_string()], true)
-        );
-    }
-
-    #[test]
-    fn a_class_that_left_xenstore_is_gone_and_one_that_stays_is_untouched() {
-        let (arrived, gone) = scan("vif vbd", "VBD VIF VKBD", "VKBD VBD");
-        assert_eq!(arrived, ["VIF"]);
-        assert_eq!(gone, ["VKBD"]);
-        assert!(compare([&b"vbd"[..]].into_iter(), &classes("VBD"), &classes("VBD")).is_empty());
-    }
-
-    #[test]
-    fn garbage_and_repetitions_in_xenstore_make_no_child() {
+    fn garbage_and_repetitions_in_xenstore_make_no_class() {
         let found = [&b"vbd"[..], b"VBD", b"", b"a,b", b"0123456789abcdefg"];
-        let changes = compare(found.into_iter(), &classes("VBD"), &Classes::new());
-        assert_eq!(list(&changes.arrived), ["VBD"]);
+        assert_eq!(list(&classes(found.into_iter(), &set("VBD"))), ["VBD"]);
     }
 
     #[test]
@@ -159,6 +171,59 @@ mod tests {
             );
         }
         assert!(set.insert(Class::new(b"c3").unwrap()));
+    }
+
+    #[test]
+    fn devices_are_what_has_a_number_in_its_one_spelling() {
+        let vif = Class::new(b"vif").unwrap();
+        let table = [
+            ("0", Some(0)),
+            ("7", Some(7)),
+            ("10", Some(10)),
+            ("4294967294", Some(4_294_967_294)),
+            ("4294967295", None),
+            ("4294967296", None),
+            ("99999999999999999999", None),
+            ("00", None),
+            ("07", None),
+            ("+1", None),
+            ("-1", None),
+            ("1a", None),
+            ("x", None),
+        ];
+        for (name, expected) in table {
+            let mut wanted = Wanted::new();
+            wanted.insert_devices(vif, [name.as_bytes()].into_iter());
+            let numbers: Vec<_> = wanted.iter().map(|child| child.number()).collect();
+            assert_eq!(
+                numbers,
+                expected.map(Some).into_iter().collect::<Vec<_>>(),
+                "{name}"
+            );
+        }
+        let mut wanted = Wanted::new();
+        wanted.insert_devices(vif, [&b"\xff"[..], b"", b"3", b"3"].into_iter());
+        assert_eq!(wanted.iter().count(), 1);
+    }
+
+    #[test]
+    fn a_class_without_devices_of_its_own_gets_none() {
+        let mut wanted = Wanted::new();
+        let vbd = Class::new(b"vbd").unwrap();
+        assert_eq!(wanted.insert_devices(vbd, [&b"51712"[..]].into_iter()), 0);
+        assert_eq!(wanted.iter().count(), 0);
+    }
+
+    #[test]
+    fn there_are_no_more_children_than_there_is_room_for_and_the_rest_is_counted() {
+        let names: Vec<_> = (0..100).map(|number| std::format!("{number}")).collect();
+        let mut wanted = Wanted::new();
+        let vif = Class::new(b"vif").unwrap();
+        let left_out = wanted.insert_devices(vif, names.iter().map(|name| name.as_bytes()));
+        assert_eq!(
+            (wanted.iter().count(), left_out),
+            (MAX_CHILDREN, 100 - MAX_CHILDREN)
+        );
     }
 
     #[test]

@@ -8,4 +8,5 @@ pub mod children;
 pub mod distribution;
 pub mod printf;
 pub mod range_set;
+pub mod roster;
 pub mod unplug;

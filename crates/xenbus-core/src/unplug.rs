@@ -35,11 +35,12 @@ impl Kind {
         }
     }
 
-    /// The class of the paravirtual twins.
-    pub const fn class(self) -> &'static str {
+    /// What the device ids of the paravirtual twins have after `DEV_`. A network interface has a child of its own
+    /// (NET), or all have one together (VIF).
+    const fn names(self) -> &'static [&'static str] {
         match self {
-            Self::Nics => "VIF",
-            Self::Disks => "VBD",
+            Self::Nics => &["VIF", "DEV_NET"],
+            Self::Disks => &["VBD"],
         }
     }
 }
@@ -73,7 +74,7 @@ pub const fn after_request(count: u32, make: bool) -> u32 {
 
 /// Whether a key's name below `Enum\XENBUS` is that of a device of the kind: `VEN_XP&DEV_VBD`.
 pub fn is_device_of(kind: Kind, name: &[u16]) -> bool {
-    contains(name, kind.class())
+    kind.names().iter().any(|part| contains(name, part))
 }
 
 /// Whether Windows was started with `XEN:BOOT_EMULATED=TRUE`: the boot disk then stays emulated.
@@ -188,7 +189,9 @@ mod tests {
     fn names_and_start_options_are_found_in_either_case() {
         assert!(is_device_of(Kind::Disks, &wide("VEN_XP&DEV_VBD")));
         assert!(is_device_of(Kind::Nics, &wide("ven_xp&dev_vif")));
+        assert!(is_device_of(Kind::Nics, &wide("VEN_XP&DEV_NET")));
         assert!(!is_device_of(Kind::Nics, &wide("VEN_XP&DEV_VBD")));
+        assert!(!is_device_of(Kind::Disks, &wide("VEN_XP&DEV_NET")));
         assert!(!is_device_of(Kind::Nics, &[]));
         assert!(boot_emulated(&wide(
             " NOEXECUTE=OPTIN  xen:boot_emulated=true"

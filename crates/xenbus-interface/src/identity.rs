@@ -55,6 +55,16 @@ impl Class {
         Self::new(bytes)
     }
 
+    /// Whether its devices may have a child each: network interfaces (VIF), as NDIS makes one adapter of a device.
+    pub fn has_devices(&self) -> bool {
+        self.as_str() == "VIF"
+    }
+
+    /// Its directory's name in xenstore, in lower case as all of Xen's are.
+    pub const fn directory(&self) -> Directory {
+        Directory(*self)
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         let bytes = self.bytes.get(..self.length).unwrap_or_default();
@@ -71,6 +81,79 @@ impl fmt::Debug for Class {
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// The name of a class' directory below `device/` in xenstore.
+#[derive(Clone, Copy)]
+pub struct Directory(Class);
+
+impl fmt::Display for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let letters = self.0.as_str().chars();
+        letters
+            .map(|letter| letter.to_ascii_lowercase())
+            .try_for_each(|letter| f.write_char(letter))
+    }
+}
+
+/// A child of the bus: the one of its class, or the one of a single device.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Child {
+    class: Class,
+    number: Option<u32>,
+}
+
+impl Child {
+    /// The one child of a class, for all its devices.
+    pub const fn of_class(class: Class) -> Self {
+        Self {
+            class,
+            number: None,
+        }
+    }
+
+    /// The child of the device with this number; `None` if the class has no such children, or if the number is the one
+    /// that stands for no address in `DEVICE_CAPABILITIES`.
+    pub fn of_device(class: Class, number: u32) -> Option<Self> {
+        (class.has_devices() && number != u32::MAX).then_some(Self {
+            class,
+            number: Some(number),
+        })
+    }
+
+    /// Its class.
+    pub const fn class(&self) -> Class {
+        self.class
+    }
+
+    /// Its device's number below the class' directory, if it stands for one device.
+    pub const fn number(&self) -> Option<u32> {
+        self.number
+    }
+
+    /// What comes after `DEV_` in its ids. The child of one device has another name than that of its class, so that no
+    /// driver for the one binds the other.
+    fn device_name(&self) -> &str {
+        match self.number {
+            None => self.class.as_str(),
+            Some(_) => "NET",
+        }
+    }
+}
+
+impl fmt::Display for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.number {
+            None => write!(f, "{}", self.class),
+            Some(number) => write!(f, "{} {number}", self.class),
+        }
+    }
+}
+
+impl fmt::Debug for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -124,46 +207,52 @@ fn prefix(vendor: &Vendor) -> Result<&str, fmt::Error> {
 ///
 /// # Errors
 /// The buffer is full, or the prefix is not ASCII.
-pub fn device_id<const N: usize>(vendor: &Vendor, class: &Class) -> Result<Wide<N>, fmt::Error> {
+pub fn device_id<const N: usize>(vendor: &Vendor, child: &Child) -> Result<Wide<N>, fmt::Error> {
     let mut text = Wide::default();
-    write!(text, "XENBUS\\VEN_{}&DEV_{class}", prefix(vendor)?)?;
+    let (prefix, name) = (prefix(vendor)?, child.device_name());
+    write!(text, "XENBUS\\VEN_{prefix}&DEV_{name}")?;
     text.end()?;
     Ok(text)
 }
 
-/// `_`, NUL-terminated: there is one child a class.
+/// `_` for a class' one child, the number for the child of a device; NUL-terminated.
 ///
 /// # Errors
 /// The buffer is full.
-pub fn instance_id<const N: usize>() -> Result<Wide<N>, fmt::Error> {
+pub fn instance_id<const N: usize>(child: &Child) -> Result<Wide<N>, fmt::Error> {
     let mut text = Wide::default();
-    text.write_str("_")?;
+    match child.number {
+        None => text.write_str("_")?,
+        Some(number) => write!(text, "{number}")?,
+    }
     text.end()?;
     Ok(text)
 }
 
-/// `XENBUS\VEN_XP0001&DEV_VBD&REV_0900000B` for each revision that `served` holds for, newest first, then
-/// `XENCLASS`; each NUL-terminated, the list ended by another NUL. Hardware and compatible ids are the same.
+/// `XENBUS\VEN_XP0001&DEV_VBD&REV_0900000B` for each revision that `served` holds for, newest first, and for a class'
+/// one child `XENCLASS`; each NUL-terminated, the list ended by another NUL. Hardware and compatible ids are the same.
 ///
 /// # Errors
 /// The buffer is full, or the prefix is not ASCII.
 pub fn hardware_ids<const N: usize>(
     vendor: &Vendor,
-    class: &Class,
+    child: &Child,
     served: impl Fn(&Revision) -> bool,
 ) -> Result<Wide<N>, fmt::Error> {
     let mut text = Wide::default();
-    let (prefix, device) = (prefix(vendor)?, vendor.device);
+    let (prefix, device, name) = (prefix(vendor)?, vendor.device, child.device_name());
     for revision in REVISIONS.iter().rev().filter(|revision| served(revision)) {
         let number = revision.number;
         write!(
             text,
-            "XENBUS\\VEN_{prefix}{device:04X}&DEV_{class}&REV_{number:08X}"
+            "XENBUS\\VEN_{prefix}{device:04X}&DEV_{name}&REV_{number:08X}"
         )?;
         text.end()?;
     }
-    text.write_str("XENCLASS")?;
-    text.end()?;
+    if child.number.is_none() {
+        text.write_str("XENCLASS")?;
+        text.end()?;
+    }
     text.end()?;
     Ok(text)
 }
@@ -172,20 +261,24 @@ pub fn hardware_ids<const N: usize>(
 ///
 /// # Errors
 /// The buffer is full.
-pub fn description<const N: usize>(vendor: &str, class: &Class) -> Result<Wide<N>, fmt::Error> {
+pub fn description<const N: usize>(vendor: &str, child: &Child) -> Result<Wide<N>, fmt::Error> {
     let mut text = Wide::default();
-    write!(text, "{vendor} XENBUS {class}")?;
+    write!(text, "{vendor} XENBUS {}", child.device_name())?;
     text.end()?;
     Ok(text)
 }
 
-/// The location shown to users: the class, NUL-terminated.
+/// The location shown to users: the class, or the path in xenstore of a device, as `device/vif/0`; NUL-terminated.
 ///
 /// # Errors
 /// The buffer is full.
-pub fn location<const N: usize>(class: &Class) -> Result<Wide<N>, fmt::Error> {
+pub fn location<const N: usize>(child: &Child) -> Result<Wide<N>, fmt::Error> {
     let mut text = Wide::default();
-    write!(text, "{class}")?;
+    let class = child.class;
+    match child.number {
+        None => write!(text, "{class}")?,
+        Some(number) => write!(text, "device/{}/{number}", class.directory())?,
+    }
     text.end()?;
     Ok(text)
 }

@@ -3,7 +3,7 @@ extern crate std;
 use std::string::String;
 use std::vec::Vec;
 
-use crate::identity::{self, Class, MAX_UNITS, Vendor, Wide};
+use crate::identity::{self, Child, Class, MAX_UNITS, Vendor, Wide};
 use crate::revision::REVISIONS;
 use crate::{
     Guid, InterfaceVersion, cache, console, debug, evtchn, gnttab, range_set, shared_info, store,
@@ -113,35 +113,73 @@ fn text<const N: usize>(wide: &Wide<N>) -> String {
     String::from_utf16(wide.as_units()).unwrap()
 }
 
+fn class(name: &str) -> Class {
+    Class::new(name.as_bytes()).unwrap()
+}
+
 #[test]
 fn ids_are_those_that_the_inf_files_of_the_c_drivers_bind_to() {
-    let class = Class::new(b"vbd").unwrap();
-    let device: Wide = identity::device_id(&VENDOR, &class).unwrap();
-    assert_eq!(text(&device), "XENBUS\\VEN_XP&DEV_VBD\0");
-    let instance: Wide = identity::instance_id().unwrap();
-    assert_eq!(text(&instance), "_\0");
-    let hardware: Wide = identity::hardware_ids(&VENDOR, &class, |_| true).unwrap();
+    for name in ["VBD", "VIF"] {
+        let child = Child::of_class(class(name));
+        let device: Wide = identity::device_id(&VENDOR, &child).unwrap();
+        assert_eq!(text(&device), std::format!("XENBUS\\VEN_XP&DEV_{name}\0"));
+        let instance: Wide = identity::instance_id(&child).unwrap();
+        assert_eq!(text(&instance), "_\0");
+        let hardware: Wide = identity::hardware_ids(&VENDOR, &child, |_| true).unwrap();
+        let id = std::format!("XENBUS\\VEN_XP0001&DEV_{name}&REV_0900000");
+        assert_eq!(
+            text(&hardware),
+            std::format!("{id}B\0{id}A\0{id}9\0{id}8\0XENCLASS\0\0")
+        );
+        let description: Wide = identity::description("Xen Project", &child).unwrap();
+        assert_eq!(
+            text(&description),
+            std::format!("Xen Project XENBUS {name}\0")
+        );
+        let location: Wide = identity::location(&child).unwrap();
+        assert_eq!(text(&location), std::format!("{name}\0"));
+        assert_eq!(std::format!("{child}"), name);
+    }
+}
+
+#[test]
+fn a_network_interface_has_ids_and_a_location_of_its_own() {
+    let child = Child::of_device(class("vif"), 12).unwrap();
+    let device: Wide = identity::device_id(&VENDOR, &child).unwrap();
+    assert_eq!(text(&device), "XENBUS\\VEN_XP&DEV_NET\0");
+    let instance: Wide = identity::instance_id(&child).unwrap();
+    assert_eq!(text(&instance), "12\0");
+    let hardware: Wide = identity::hardware_ids(&VENDOR, &child, |_| true).unwrap();
+    let id = "XENBUS\\VEN_XP0001&DEV_NET&REV_0900000";
     assert_eq!(
         text(&hardware),
-        "XENBUS\\VEN_XP0001&DEV_VBD&REV_0900000B\0XENBUS\\VEN_XP0001&DEV_VBD&REV_0900000A\0\
-         XENBUS\\VEN_XP0001&DEV_VBD&REV_09000009\0XENBUS\\VEN_XP0001&DEV_VBD&REV_09000008\0\
-         XENCLASS\0\0"
+        std::format!("{id}B\0{id}A\0{id}9\0{id}8\0\0")
     );
-    let description: Wide = identity::description("Xen Project", &class).unwrap();
-    assert_eq!(text(&description), "Xen Project XENBUS VBD\0");
-    let location: Wide = identity::location(&class).unwrap();
-    assert_eq!(text(&location), "VBD\0");
+    let location: Wide = identity::location(&child).unwrap();
+    assert_eq!(text(&location), "device/vif/12\0");
+    let description: Wide = identity::description("Xen Project", &child).unwrap();
+    assert_eq!(text(&description), "Xen Project XENBUS NET\0");
+    assert_eq!(std::format!("{child}"), "VIF 12");
+}
+
+#[test]
+fn only_network_interfaces_have_a_child_each_and_none_has_the_number_for_no_address() {
+    assert!(Child::of_device(class("vif"), u32::MAX).is_none());
+    assert!(Child::of_device(class("vif"), u32::MAX - 1).is_some());
+    for name in ["vbd", "vif2", "vi", "net"] {
+        assert!(Child::of_device(class(name), 0).is_none(), "{name}");
+    }
 }
 
 #[test]
 fn ids_name_only_the_revisions_that_are_served() {
-    let class = Class::new(b"IFACE").unwrap();
     let vendor = Vendor {
         device: 0xC000,
         ..VENDOR
     };
+    let child = Child::of_class(class("IFACE"));
     let ids: Wide =
-        identity::hardware_ids(&vendor, &class, |row| row.number == 0x0900_0009).unwrap();
+        identity::hardware_ids(&vendor, &child, |row| row.number == 0x0900_0009).unwrap();
     assert_eq!(
         text(&ids),
         "XENBUS\\VEN_XPC000&DEV_IFACE&REV_09000009\0XENCLASS\0\0"
@@ -150,10 +188,10 @@ fn ids_name_only_the_revisions_that_are_served() {
 
 #[test]
 fn the_longest_ids_fit_and_a_small_buffer_is_an_error() {
-    let class = Class::new(b"0123456789abcdef").unwrap();
-    assert!(identity::hardware_ids::<MAX_UNITS>(&VENDOR, &class, |_| true).is_ok());
-    assert!(identity::hardware_ids::<64>(&VENDOR, &class, |_| true).is_err());
-    assert!(identity::device_id::<8>(&VENDOR, &class).is_err());
+    let longest = Child::of_class(class("0123456789abcdef"));
+    assert!(identity::hardware_ids::<MAX_UNITS>(&VENDOR, &longest, |_| true).is_ok());
+    assert!(identity::hardware_ids::<64>(&VENDOR, &longest, |_| true).is_err());
+    assert!(identity::device_id::<8>(&VENDOR, &longest).is_err());
 }
 
 #[test]

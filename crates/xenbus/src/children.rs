@@ -1,4 +1,4 @@
-//! Which classes xenstore has below `device/`, and which children PnP is told of.
+//! Which children xenstore asks for below `device/`, and which PnP is told of.
 
 use core::ffi::c_void;
 use core::time::Duration;
@@ -7,9 +7,11 @@ use rust_alloc::vec::Vec;
 use wdm::alloc::{Paged, Shared};
 use wdm::mutex::Mutex;
 use wdm::status::{Result, Status};
+use wdm::text::FormatBuffer;
 use wdm::thread::{Signals, Thread};
-use xenbus_core::children::{Classes, MAX_CLASSES, compare, names};
-use xenbus_interface::identity::Class;
+use xenbus_core::children::{Wanted, classes, names};
+use xenbus_core::roster::{Arrival, Roster};
+use xenbus_interface::identity::{Child, Class};
 
 use crate::fdo::Fdo;
 use crate::pdo::Pdo;
@@ -20,7 +22,7 @@ const DIRECTORY: &[u8] = b"device";
 const RESCAN: Duration = Duration::from_secs(60);
 
 /// The children that there are.
-pub struct Children(Mutex<Vec<Shared<Pdo>>>);
+pub struct Children(Mutex<Roster<Shared<Pdo>>>);
 
 impl Children {
     /// None.
@@ -28,7 +30,7 @@ impl Children {
     /// # Errors
     /// `INSUFFICIENT_RESOURCES`.
     pub fn new() -> Result<Self> {
-        Ok(Self(Mutex::new("the list of children", Vec::new())?))
+        Ok(Self(Mutex::new("the list of children", Roster::new())?))
     }
 
     /// Compares xenstore with the children: makes devices for the new, marks those that left. PASSIVE_LEVEL.
@@ -36,66 +38,48 @@ impl Children {
     /// # Errors
     /// What xenstore says; a child that cannot be made is logged and tried again with the next scan.
     pub fn scan(fdo: &Shared<Fdo>) -> Result {
-        let list = match fdo.providers().get_ref().store().directory(DIRECTORY) {
-            Err(Status::OBJECT_NAME_NOT_FOUND | Status::OBJECT_PATH_NOT_FOUND) => Vec::new(),
-            other => other?,
-        };
-        let mut children = fdo.children().0.lock();
-        let mut present = Classes::new();
-        for child in children.iter().filter(|child| !child.is_missing()) {
-            present.insert(child.class());
-        }
-        let changes = compare(names(&list), &fdo.parameters().classes, &present);
-        if changes.is_empty() {
-            return Ok(());
-        }
-        for child in children
-            .iter()
-            .filter(|child| changes.gone.contains(&child.class()))
-        {
-            if !child.is_missing() {
-                wdm::info!("{} left", child.class());
-                child.set_missing();
+        let wanted = wanted(fdo)?;
+        let mut changed = false;
+        let mut roster = fdo.children().0.lock();
+        roster.retain(&wanted, |child| {
+            wdm::info!("{child} left");
+            changed = true;
+        });
+        for child in wanted.iter() {
+            match roster.arrival(&child) {
+                Arrival::New => changed |= arrive(&mut roster, fdo, child),
+                Arrival::HeldBack => {
+                    wdm::info!("{child} is back and waits until its old device is removed");
+                }
+                Arrival::Known | Arrival::Ejected => {}
             }
         }
-        for class in changes.arrived.iter() {
-            Self::arrive(&mut children, fdo, class);
+        drop(roster);
+        fdo.children().delete_over();
+        if changed {
+            fdo.invalidate();
         }
-        drop(children);
-        fdo.children().delete_unreported();
-        fdo.invalidate();
         Ok(())
     }
 
-    /// Deletes children that left before PnP heard of them. A deletion takes the lock on the list.
-    fn delete_unreported(&self) {
-        let mut missing = Vec::new();
-        let children = self.0.lock();
-        if missing.try_reserve(children.len()).is_ok() {
-            missing.extend(children.iter().filter(|child| child.is_missing()).cloned());
-        }
-        drop(children);
-        for child in &missing {
-            child.delete_unreported();
+    /// Deletes the devices that nobody needs. PASSIVE_LEVEL.
+    fn delete_over(&self) {
+        loop {
+            let over = self.0.lock().take_over();
+            let Some(child) = over else { return };
+            child.delete();
         }
     }
 
-    fn arrive(children: &mut Vec<Shared<Pdo>>, fdo: &Shared<Fdo>, class: Class) {
-        if fdo.class_option(&class, "Enumerate") == Some(0) {
-            return;
-        }
-        // The old device of a class that left and came back may still wait for its removal.
-        if children.len() >= 2 * MAX_CLASSES || children.try_reserve(1).is_err() {
-            wdm::error!("{class} arrived and there is no room for it");
-            return;
-        }
-        match Pdo::create(fdo.driver(), fdo, class) {
-            Ok(child) => {
-                wdm::info!("{class} arrived");
-                children.push(child);
-            }
-            Err(status) => wdm::error!("{class} arrived and cannot be reported: {status}"),
-        }
+    /// PnP's `REMOVE` came for a child; true: its device is to be deleted, once the request is complete. PASSIVE_LEVEL.
+    pub fn removed(&self, child: &Pdo) -> bool {
+        let taken = self.0.lock().removed(|one| core::ptr::eq(&**one, child));
+        taken.is_some()
+    }
+
+    /// A user ejected a child. PASSIVE_LEVEL.
+    pub fn eject(&self, child: &Pdo) {
+        self.0.lock().eject(|one| core::ptr::eq(&**one, child));
     }
 
     /// The answer to `QUERY_DEVICE_RELATIONS` for the bus, as `DEVICE_RELATIONS` in paged pool; `old`, another
@@ -107,24 +91,24 @@ impl Children {
     /// # Safety
     /// `old` is null or a valid `DEVICE_RELATIONS` from the pool, which the caller gives away.
     pub unsafe fn relations(&self, old: *mut c_void) -> Result<*mut c_void> {
-        let children = self.0.lock();
-        let present = || children.iter().filter(|child| !child.is_missing());
+        let mut roster = self.0.lock();
         // SAFETY: the caller's promise.
         let others = unsafe { addresses(old) };
-        let count = others.len() + present().count();
+        let count = others.len() + roster.present();
         // DEVICE_RELATIONS: a count, then pointers from byte 8 on.
         let mut list = Paged::new(8 + 8 * count.max(1))?;
-        let words = list.bytes_mut().chunks_exact_mut(8);
-        let devices = others.iter().copied();
-        let devices =
-            devices.chain(present().map(|child| child.device().as_ptr().expose_provenance()));
-        for (word, value) in words.zip([count].into_iter().chain(devices)) {
-            word.copy_from_slice(&value.to_le_bytes());
-        }
-        for child in present() {
+        let mut words = list.bytes_mut().chunks_exact_mut(8);
+        let mut put = |value: usize| {
+            if let Some(word) = words.next() {
+                word.copy_from_slice(&value.to_le_bytes());
+            }
+        };
+        put(count);
+        others.iter().for_each(|device| put(*device));
+        roster.list(|child| {
             child.device().reference();
-            child.set_reported();
-        }
+            put(child.device().as_ptr().expose_provenance());
+        });
         if !old.is_null() {
             // SAFETY: the caller gives it away.
             unsafe { wdm::alloc::free_pool(old) };
@@ -132,17 +116,70 @@ impl Children {
         Ok(list.into_raw())
     }
 
-    /// A child's device is deleted. PASSIVE_LEVEL.
-    pub fn forget(&self, child: &Pdo) {
-        let mut children = self.0.lock();
-        children.retain(|one| !core::ptr::eq(&**one, child));
-    }
-
     /// The bus is removed: so are the children, but for those that PnP still has to remove. PASSIVE_LEVEL.
     pub fn parent_removed(&self) {
-        let children = core::mem::take(&mut *self.0.lock());
-        for child in &children {
-            child.parent_removed();
+        self.0
+            .lock()
+            .parent_removed(|child| child.is_surprise_removed());
+        self.delete_over();
+    }
+}
+
+/// What xenstore asks for. PASSIVE_LEVEL.
+fn wanted(fdo: &Fdo) -> Result<Wanted> {
+    let parameters = fdo.parameters();
+    let list = directory(fdo, DIRECTORY)?;
+    let mut wanted = Wanted::new();
+    for class in classes(names(&list), &parameters.classes).iter() {
+        if fdo.class_option(&class, "Enumerate") == Some(0) {
+            continue;
+        }
+        let left_out = if parameters.per_device.contains(&class) {
+            devices(fdo, class, &mut wanted)?
+        } else {
+            usize::from(!wanted.insert(Child::of_class(class)))
+        };
+        if left_out != 0 {
+            wdm::error!("{class}: there is no room for {left_out} of its devices");
+        }
+    }
+    Ok(wanted)
+}
+
+/// Adds the devices of a class; says how many had no room.
+fn devices(fdo: &Fdo, class: Class, wanted: &mut Wanted) -> Result<usize> {
+    let path = FormatBuffer::<64>::format(format_args!("device/{}", class.directory()));
+    let list = directory(fdo, path.as_bytes())?;
+    Ok(wanted.insert_devices(class, names(&list)))
+}
+
+/// A directory's entries; one that is not there has none.
+fn directory(fdo: &Fdo, path: &[u8]) -> Result<Vec<u8>> {
+    match fdo.providers().get_ref().store().directory(path) {
+        Err(Status::OBJECT_NAME_NOT_FOUND | Status::OBJECT_PATH_NOT_FOUND) => Ok(Vec::new()),
+        other => other,
+    }
+}
+
+/// Makes a device for a child; true if PnP has to hear of it.
+fn arrive(roster: &mut Roster<Shared<Pdo>>, fdo: &Shared<Fdo>, child: Child) -> bool {
+    if !roster.reserve() {
+        wdm::error!("{child} arrived and there is no room for it");
+        return false;
+    }
+    let made = Pdo::create(fdo.driver(), fdo, child);
+    match made.map(|device| roster.insert(child, device)) {
+        Ok(Ok(())) => {
+            wdm::info!("{child} arrived");
+            true
+        }
+        Ok(Err(device)) => {
+            device.delete();
+            false
+        }
+        Err(status) => {
+            wdm::error!("{child} arrived and cannot be reported: {status}");
+            false
         }
     }
 }
@@ -179,8 +216,13 @@ impl Watcher {
         Ok(Self { thread })
     }
 
+    /// Has the thread look at xenstore now. IRQL <= DISPATCH_LEVEL.
+    pub fn wake(&self) {
+        self.thread.wake();
+    }
+
     /// Ends the thread. PASSIVE_LEVEL.
-    pub fn stop(self, _fdo: &Fdo) {
+    pub fn stop(self) {
         self.thread.stop();
     }
 }

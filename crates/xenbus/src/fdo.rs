@@ -21,7 +21,6 @@ use crate::extension::{self, Target};
 use crate::guest::Registration;
 use crate::interrupts::{Interrupts, Vectors};
 use crate::parameters::{self, Parameters};
-use crate::pdo::Pdo;
 use crate::provider::{Config, Providers};
 use crate::{guest, unplug};
 
@@ -225,9 +224,11 @@ impl Fdo {
         self.providers().serves(guid, version)
     }
 
-    /// A child's device is deleted: it is no longer ours. PASSIVE_LEVEL.
-    pub fn forget(&self, child: &Pdo) {
-        self.children.forget(child);
+    /// Has xenstore looked at again, if the bus is up. PASSIVE_LEVEL.
+    pub fn rescan(&self) {
+        if let Some(running) = self.running.lock().as_ref() {
+            running.watcher.wake();
+        }
     }
 
     /// Has PnP ask for the children anew. IRQL <= DISPATCH_LEVEL.
@@ -307,7 +308,7 @@ impl Fdo {
         else {
             return;
         };
-        watcher.stop(self);
+        watcher.stop();
         if let Some(registration) = registration {
             registration.withdraw(self);
         }

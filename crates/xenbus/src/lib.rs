@@ -1,5 +1,5 @@
 //! xenbus.sys: binds the Xen platform device, brings up Xen's services and enumerates one child a class of
-//! paravirtual device.
+//! paravirtual device, and one a network interface.
 //!
 //! | module | subject |
 //! |---|---|
@@ -8,7 +8,7 @@
 //! | `fdo` | the function device of the platform device: its parts, start and stop |
 //! | `fdo_pnp`, `fdo_power` | its PnP and power requests |
 //! | `interrupts` | the line and the per-processor messages |
-//! | `children` | which classes xenstore has, and which children PnP is told of |
+//! | `children` | which children xenstore asks for, and which PnP is told of |
 //! | `guest` | the driver's line in xenstore |
 //! | `pdo` | the children's device objects |
 //! | `provider` | Xen's services and the interfaces that children query |

@@ -51,6 +51,9 @@ fn open() -> Result<Key> {
 pub struct Parameters {
     /// `SupportedClasses`: classes that get a child (default: VBD).
     pub classes: Classes,
+    /// `<CLASS>\PerDevice`: those of them that get a child a device, and not one for all (default 1 where a class may
+    /// have them).
+    pub per_device: Classes,
     /// `UseHypercallPage`: enter Xen through the hypercall page (default 0).
     pub hypercall_page: bool,
     /// `UseEvtchnFifoAbi`: use the FIFO event channel ABI where Xen has it (default 1).
@@ -70,11 +73,19 @@ impl Parameters {
         let list = key
             .as_ref()
             .and_then(|key| key.text(wide!("SupportedClasses")).ok());
+        let classes = match &list {
+            Some(list) => Classes::from_list(multi_sz(list)),
+            None => Classes::from_list([wide!("VBD")].into_iter()),
+        };
+        let mut per_device = Classes::new();
+        for class in classes.iter().filter(Class::has_devices) {
+            if class_option(&class, "PerDevice") != Some(0) {
+                per_device.insert(class);
+            }
+        }
         Self {
-            classes: match &list {
-                Some(list) => Classes::from_list(multi_sz(list)),
-                None => Classes::from_list([wide!("VBD")].into_iter()),
-            },
+            classes,
+            per_device,
             hypercall_page: dword(wide!("UseHypercallPage"), 0),
             fifo: dword(wide!("UseEvtchnFifoAbi"), 1),
             upcall_vectors: dword(wide!("UseEvtchnUpcall"), 1),

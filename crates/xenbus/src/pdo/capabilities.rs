@@ -49,7 +49,8 @@ impl Pdo {
         if version != 1 || usize::from(size) < size_of::<Capabilities>() {
             return Outcome::Failed(Status::INVALID_PARAMETER);
         }
-        let allowed = |name: &str| self.parent.class_option(&self.class, name).unwrap_or(1) != 0;
+        let class = self.child.class();
+        let allowed = |name: &str| self.parent.class_option(&class, name).unwrap_or(1) != 0;
         let mut bits = UNIQUE_ID | SILENT_INSTALL;
         if allowed("AllowPdoRemove") {
             bits |= REMOVABLE | SURPRISE_REMOVAL_OK;
@@ -66,7 +67,8 @@ impl Pdo {
             size,
             version,
             bits,
-            address: NONE,
+            // The number below device/vif, by which the driver above knows its interface.
+            address: self.child.number().unwrap_or(NONE),
             ui_number: NONE,
             device_state: core::array::from_fn(|system| state_of(system as u32)),
             system_wake: UNSPECIFIED,

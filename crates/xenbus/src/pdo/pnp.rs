@@ -3,7 +3,7 @@
 use wdk_sys::NTSTATUS;
 use wdm::device::StackTop;
 use wdm::irp::{Irp, MN_QUERY_INTERFACE, send_pnp};
-use wdm::pnp::Request;
+use wdm::pnp::{Request, State};
 use wdm::status::{Result, Status};
 
 use super::Pdo;
@@ -67,20 +67,19 @@ impl Pdo {
         irp.complete_with(0, 0)
     }
 
-    /// A child that is still there lives on as if it had just been found; one that is not goes.
+    /// A child that PnP's last list still has lives on as if it had just been found; one that it was without goes, and
+    /// makes room for another with the same ids.
     fn remove(&self, irp: Irp) -> NTSTATUS {
-        let mut life = self.life.lock();
-        life.state = life.state.after(Request::Remove);
-        let stays = !life.missing;
-        if stays {
-            life.state = Default::default();
+        let goes = self.parent.children().removed(self);
+        if goes {
+            self.change(Request::Remove);
         } else {
-            life.reported = false;
+            *self.state.lock() = State::default();
         }
-        drop(life);
         let status = irp.complete_with(0, 0);
-        if !stays {
-            self.delete_if(|_| true);
+        if goes {
+            self.delete();
+            self.parent.rescan();
         }
         status
     }
@@ -97,7 +96,8 @@ impl Pdo {
             MN_QUERY_BUS_INFORMATION => self.query_bus_information().into(),
             MN_DEVICE_USAGE_NOTIFICATION => self.usage(parameters).into(),
             MN_EJECT => {
-                self.set_missing();
+                wdm::info!("{} is ejected", self.child);
+                self.parent.children().eject(self);
                 self.parent.invalidate();
                 Outcome::Done(0)
             }

@@ -37,10 +37,10 @@ impl Pdo {
     pub(super) fn query_id(&self, parameters: [usize; 4]) -> Outcome {
         let vendor = self.parent.vendor();
         let text = match parameters[0] as u32 {
-            ID_DEVICE => identity::device_id(&vendor, &self.class),
-            ID_INSTANCE => identity::instance_id(),
+            ID_DEVICE => identity::device_id(&vendor, &self.child),
+            ID_INSTANCE => identity::instance_id(&self.child),
             ID_HARDWARE | ID_COMPATIBLE => {
-                identity::hardware_ids(&vendor, &self.class, |revision| {
+                identity::hardware_ids(&vendor, &self.child, |revision| {
                     revision.is_served(|guid, version| self.parent.serves(guid, version))
                 })
             }
@@ -52,8 +52,8 @@ impl Pdo {
     /// `IRP_MN_QUERY_DEVICE_TEXT`: a string in paged pool, in the one language there is.
     pub(super) fn query_text(&self, parameters: [usize; 4]) -> Outcome {
         let text = match parameters[0] as u32 {
-            TEXT_DESCRIPTION => identity::description(self.parent.vendor_name(), &self.class),
-            TEXT_LOCATION => identity::location(&self.class),
+            TEXT_DESCRIPTION => identity::description(self.parent.vendor_name(), &self.child),
+            TEXT_LOCATION => identity::location(&self.child),
             _ => return Outcome::Untouched,
         };
         answer_text(text).into()
