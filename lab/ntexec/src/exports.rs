@@ -12,15 +12,30 @@ pub enum Module {
     Hal,
     /// storport.sys
     Storport,
+    /// NDIS.SYS
+    Ndis,
+    /// ksecdd.sys
+    Ksecdd,
 }
 
 impl Module {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Ntoskrnl,
+        Self::Hal,
+        Self::Storport,
+        Self::Ndis,
+        Self::Ksecdd,
+    ];
+
     /// The file name that import tables use.
     pub const fn file_name(self) -> &'static str {
         match self {
             Module::Ntoskrnl => "ntoskrnl.exe",
             Module::Hal => "HAL.dll",
             Module::Storport => "storport.sys",
+            Module::Ndis => "NDIS.SYS",
+            Module::Ksecdd => "ksecdd.sys",
         }
     }
 }

@@ -141,7 +141,7 @@ fn bind(driver: &'static str, import: &Import, others: &BTreeMap<String, u32>) -
 }
 
 fn builtin_module(name: &str) -> Option<Module> {
-    [Module::Ntoskrnl, Module::Hal, Module::Storport]
+    Module::ALL
         .into_iter()
         .find(|m| m.file_name().eq_ignore_ascii_case(name))
 }

@@ -3,7 +3,7 @@
 use crate::exports::{Export, Module};
 
 /// All of them.
-pub fn tables() -> [&'static [Export]; 23] {
+pub fn tables() -> [&'static [Export]; 25] {
     [
         crate::ke::EXPORTS,
         crate::mm::EXPORTS,
@@ -28,6 +28,8 @@ pub fn tables() -> [&'static [Export]; 23] {
         crate::pnp::property::EXPORTS,
         super::notify::EXPORTS,
         crate::storport::EXPORTS,
+        crate::ndis::EXPORTS,
+        crate::ksecdd::EXPORTS,
     ]
 }
 

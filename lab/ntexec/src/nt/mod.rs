@@ -12,6 +12,7 @@ pub mod base;
 pub mod io;
 pub mod ke;
 pub mod mm;
+pub mod ndis;
 pub mod scsi;
 pub mod status;
 pub mod storport;
