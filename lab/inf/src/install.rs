@@ -3,7 +3,7 @@
 use crate::document::{Document, Line};
 use crate::error::{Error, Problem};
 use crate::text::number32;
-use crate::{registry, service};
+use crate::{network, registry, service};
 use lab_protocol::bundle::Install;
 
 /// The feature score of a driver that gives none.
@@ -20,10 +20,15 @@ pub(crate) fn install(document: &Document, name: &str, line: u32) -> Result<Inst
             .unwrap_or_default();
         with_needs(document, lines, 0)
     };
+    let mut software = network::directives(document, &lines)?;
+    let written = registry::changes(document, &lines)?;
+    let defaults = network::defaults(&written);
+    software.extend(written);
+    software.extend(defaults);
     Ok(Install {
         files: files(document, &lines)?,
         services: service::services(document, &optional(".Services")?)?,
-        software: registry::changes(document, &lines)?,
+        software,
         hardware: registry::changes(document, &optional(".HW")?)?,
         feature_score: feature_score(document, &lines)?,
     })

@@ -12,6 +12,7 @@ mod error;
 mod install;
 mod lexer;
 mod models;
+mod network;
 mod package;
 mod registry;
 mod service;
