@@ -9,7 +9,9 @@ extern crate std;
 pub mod checksum;
 pub mod connection;
 pub mod count;
+pub mod ctrl;
 pub mod grant;
+pub mod hash;
 pub mod header;
 pub mod keys;
 pub mod publication;
@@ -19,3 +21,5 @@ pub mod tx;
 
 #[cfg(test)]
 mod frames;
+#[cfg(test)]
+mod model;
