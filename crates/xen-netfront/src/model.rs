@@ -424,6 +424,13 @@ impl Receiver {
     }
 }
 
+impl Receiver {
+    /// The bytes of a page, whoever may write it.
+    pub(crate) fn bytes(&self, page: u16) -> &[u8] {
+        &self.pages[usize::from(page)]
+    }
+}
+
 impl rx::Pages for Receiver {
     fn page(&mut self, page: u16) -> &mut [u8] {
         assert!(
@@ -457,7 +464,7 @@ pub(crate) struct Delivery {
     pub(crate) frame: Vec<u8>,
     /// Bytes of each slot; a page's worth where it ends.
     pub(crate) cuts: Vec<usize>,
-    /// Where in its page each slot's data starts.
+    /// Where in its page the first slot's data starts.
     pub(crate) offset: u16,
     pub(crate) flags: RxFlags,
     pub(crate) gso: Option<ExtraGso>,
@@ -491,13 +498,16 @@ impl RxBackend {
         self.take();
         let mut pieces = Vec::new();
         let mut rest = &delivery.frame[..];
-        let most = PAGE - usize::from(delivery.offset);
         for cut in delivery
             .cuts
             .iter()
             .copied()
-            .chain(core::iter::repeat(most))
+            .chain(core::iter::repeat(PAGE))
         {
+            let most = match pieces.len() {
+                0 => PAGE - usize::from(delivery.offset),
+                _ => PAGE,
+            };
             let (piece, later) = rest.split_at(cut.clamp(1, most).min(rest.len()));
             pieces.push(piece);
             rest = later;
@@ -519,8 +529,8 @@ impl RxBackend {
             let (slot, request) = self.posted.pop_front().unwrap();
             assert_eq!(slot, self.ring.rsp_prod % 256);
             let page = guest.grants.frame(request.gref) as usize;
-            let offset = usize::from(delivery.offset);
-            guest.pages[page][offset..][..piece.len()].copy_from_slice(piece);
+            let offset = if index == 0 { delivery.offset } else { 0 };
+            guest.pages[page][usize::from(offset)..][..piece.len()].copy_from_slice(piece);
             let mut flags = RxFlags::empty();
             if index == 0 {
                 flags |= delivery.flags;
@@ -529,7 +539,7 @@ impl RxBackend {
             flags.set(RxFlags::MORE_DATA, index + 1 != pieces.len());
             self.ring.write(&RxResponse {
                 id: request.id,
-                offset: delivery.offset,
+                offset,
                 flags: flags.bits(),
                 status: piece.len() as i16,
             });

@@ -692,3 +692,6 @@ impl<M: RingMemory, H: Host> Queue<M, H> {
 fn response(taken: &Taken<WORDS>) -> RxResponse {
     zerocopy::transmute!(taken.words)
 }
+
+#[cfg(test)]
+mod tests;

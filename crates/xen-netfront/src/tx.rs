@@ -397,3 +397,6 @@ impl<M: RingMemory, H: Host> Queue<M, H> {
         self.counters
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,7 +67,7 @@ impl<M: RingMemory, H: Host> Queue<M, H> {
         if total > most {
             return Err(BadPacket::TooLong(total).into());
         }
-        if !self.room(1, 1) {
+        if !self.room(1, 0) {
             return Err(Refused::Full);
         }
         let mut pieces = Pieces::new_const();
