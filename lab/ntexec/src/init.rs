@@ -22,6 +22,7 @@ pub fn main() {
     // SAFETY: once, at PASSIVE_LEVEL, in this order.
     unsafe {
         crate::io::work::start();
+        crate::net::bind::start(bundle);
         crate::pnp::start(bundle);
     }
     crate::run::plan_thread(bundle);

@@ -86,7 +86,8 @@ pub struct Sending<F> {
 const MOST_WAITING: usize = 256;
 
 impl<F: Frame> Sending<F> {
-    fn has_room(&self) -> bool {
+    /// The stack may send more; if not, it is to wait until frames come back.
+    pub fn has_room(&self) -> bool {
         self.queue.len() + self.in_flight < MOST_WAITING
     }
 
@@ -152,19 +153,9 @@ impl<F: Frame> Sending<F> {
         self.in_flight = self.in_flight.saturating_sub(count);
     }
 
-    /// Frames that the adapter has.
-    pub fn in_flight(&self) -> usize {
-        self.in_flight
-    }
-
-    /// Nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
-    /// Drops what waits.
-    pub fn clear(&mut self) {
-        self.queue.clear();
+    /// Nothing waits, and the adapter has nothing.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.in_flight == 0
     }
 
     /// What became of frames.

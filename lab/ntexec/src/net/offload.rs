@@ -3,8 +3,15 @@
 //! How a frame must look then: "Offloading Checksum Tasks" and "Offloading the Segmentation of Large TCP Packets" in the
 //! NDIS documentation.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use super::checksum;
 use super::headers::{Headers, Transport, flag, put16};
+use crate::nt::ndis::{
+    NDIS_CHECKSUM_OFFLOAD, NDIS_ENCAPSULATION_IEEE_802_3, NDIS_LARGE_SEND, NDIS_OFFLOAD,
+};
 
 /// What an adapter takes on when frames are sent, and says of those that are received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +65,96 @@ impl Large {
 }
 
 impl Offloads {
+    /// What NDIS says that is on. A checksum without TCP's options is not used: SYNs have some.
+    pub fn of(offload: &NDIS_OFFLOAD) -> Self {
+        use NDIS_CHECKSUM_OFFLOAD as Field;
+        let has = |side: &Field, field: u32| {
+            side.Encapsulation & NDIS_ENCAPSULATION_IEEE_802_3 != 0 && side.has(field)
+        };
+        let both = |send: &Field, receive: &Field, field: u32| Direction {
+            send: has(send, field)
+                && (field != Field::TCP_CHECKSUM || send.has(Field::TCP_OPTIONS)),
+            receive: has(receive, field),
+        };
+        let large = |large: &NDIS_LARGE_SEND| {
+            let on = large.Encapsulation & NDIS_ENCAPSULATION_IEEE_802_3 != 0;
+            (on && large.MaxOffLoadSize > 0).then_some(Large {
+                size: large.MaxOffLoadSize as usize,
+                segments: large.MinSegmentCount as usize,
+            })
+        };
+        let sums = &offload.Checksum;
+        let v4 = |field| both(&sums.IPv4Transmit, &sums.IPv4Receive, field);
+        let v6 = |field| both(&sums.IPv6Transmit, &sums.IPv6Receive, field);
+        let (tcp4, tcp6) = (v4(Field::TCP_CHECKSUM), v6(Field::TCP_CHECKSUM));
+        Self {
+            ip: v4(Field::IP_CHECKSUM),
+            tcp4,
+            udp4: v4(Field::UDP_CHECKSUM),
+            tcp6,
+            udp6: v6(Field::UDP_CHECKSUM),
+            // The stack's own cutting over IPv4 leaves the checksum to the adapter as well.
+            large4: large(&offload.LsoV2.IPv4),
+            large6: large(&offload.LsoV2.IPv6),
+            coalesce4: offload.Rsc.IPv4Enabled == 1,
+            coalesce6: offload.Rsc.IPv6Enabled == 1,
+        }
+    }
+
+    /// What is in both.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let both = |a: Direction, b: Direction| Direction {
+            send: a.send && b.send,
+            receive: a.receive && b.receive,
+        };
+        let large = |a: Option<Large>, b: Option<Large>| a.filter(|_| b.is_some());
+        Self {
+            ip: both(self.ip, other.ip),
+            tcp4: both(self.tcp4, other.tcp4),
+            udp4: both(self.udp4, other.udp4),
+            tcp6: both(self.tcp6, other.tcp6),
+            udp6: both(self.udp6, other.udp6),
+            large4: large(self.large4, other.large4),
+            large6: large(self.large6, other.large6),
+            coalesce4: self.coalesce4 && other.coalesce4,
+            coalesce6: self.coalesce6 && other.coalesce6,
+        }
+    }
+
+    /// Their names, for people.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let sums = [
+            ("IPv4", self.ip),
+            ("TCP IPv4", self.tcp4),
+            ("UDP IPv4", self.udp4),
+            ("TCP IPv6", self.tcp6),
+            ("UDP IPv6", self.udp6),
+        ];
+        for (name, direction) in sums {
+            let ways = match (direction.send, direction.receive) {
+                (true, true) => "tx rx",
+                (true, false) => "tx",
+                (false, true) => "rx",
+                (false, false) => continue,
+            };
+            names.push(format!("{name} checksum {ways}"));
+        }
+        let rest = [
+            ("LSOv2 IPv4", self.large4.is_some()),
+            ("LSOv2 IPv6", self.large6.is_some()),
+            ("RSC IPv4", self.coalesce4),
+            ("RSC IPv6", self.coalesce6),
+        ];
+        names.extend(
+            rest.into_iter()
+                .filter(|(_, on)| *on)
+                .map(|(name, _)| String::from(name)),
+        );
+        names
+    }
+
     /// The limits of large sends for an IP version.
     pub fn large(&self, v6: bool) -> Option<Large> {
         if v6 { self.large6 } else { self.large4 }

@@ -17,16 +17,18 @@ use smoltcp::wire::{
 use super::device::{Frame, Port};
 use super::offload::Offloads;
 
-/// Bytes of a TCP socket's buffer, a direction: with window scaling the whole window.
-pub const TCP_BUFFER: usize = 1 << 20;
+/// Bytes of a listening socket's buffer, a direction.
+const TCP_BUFFER: usize = 256 << 10;
 /// Datagrams that a UDP socket keeps.
-const UDP_DATAGRAMS: usize = 512;
+const UDP_DATAGRAMS: usize = 1024;
 /// Bytes that a UDP socket keeps.
 const UDP_BUFFER: usize = 1 << 20;
 /// Echo messages that a socket keeps, and their bytes.
 const ECHOES: (usize, usize) = (8, 128 << 10);
 /// Rounds of sending in one [`Stack::poll`]: each gives every socket one packet.
 const SEND_ROUNDS: usize = 512;
+/// How long a stack whose adapter takes no more frames waits at most before it looks again.
+const BLOCKED: Duration = Duration::from_millis(100);
 /// A connection whose peer does not answer for so long is closed.
 const TCP_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -184,6 +186,13 @@ impl<F: Frame, R: AsRef<[u8]>> Stack<F, R> {
                 break;
             }
         }
+        if more && !self.port.receiving.is_empty() {
+            return Left::More;
+        }
+        if !self.port.sending.has_room() {
+            // There is something to do for when frames come back, which is told by itself.
+            return Left::Until(Some(now + BLOCKED));
+        }
         if more {
             return Left::More;
         }
@@ -212,16 +221,21 @@ impl<F: Frame, R: AsRef<[u8]>> Stack<F, R> {
         port
     }
 
-    fn tcp_socket() -> tcp::Socket<'static> {
-        let buffer = || tcp::SocketBuffer::new(vec![0; TCP_BUFFER]);
-        let mut socket = tcp::Socket::new(buffer(), buffer());
+    fn tcp_socket(receive: usize, send: usize) -> tcp::Socket<'static> {
+        let buffer = |bytes: usize| tcp::SocketBuffer::new(vec![0; bytes]);
+        let mut socket = tcp::Socket::new(buffer(receive), buffer(send));
         socket.set_timeout(Some(TCP_TIMEOUT));
         socket
     }
 
-    /// Begins a connection. `None` if there is no way to the peer.
-    pub fn connect(&mut self, peer: IpEndpoint) -> Option<SocketHandle> {
-        let mut socket = Self::tcp_socket();
+    /// Begins a connection with buffers of so many bytes for what is received and sent. `None` if there is no way to the peer.
+    pub fn connect(
+        &mut self,
+        peer: IpEndpoint,
+        receive: usize,
+        send: usize,
+    ) -> Option<SocketHandle> {
+        let mut socket = Self::tcp_socket(receive, send);
         let local = self.port();
         socket.connect(self.interface.context(), peer, local).ok()?;
         Some(self.sockets.add(socket))
@@ -229,7 +243,7 @@ impl<F: Frame, R: AsRef<[u8]>> Stack<F, R> {
 
     /// Waits for a connection to a port.
     pub fn listen(&mut self, port: u16) -> Option<SocketHandle> {
-        let mut socket = Self::tcp_socket();
+        let mut socket = Self::tcp_socket(TCP_BUFFER, TCP_BUFFER);
         socket.listen(port).ok()?;
         Some(self.sockets.add(socket))
     }

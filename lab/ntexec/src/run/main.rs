@@ -8,10 +8,10 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use lab_protocol::bundle::Bundle;
-use lab_protocol::plan::{Step, target_of};
+use lab_protocol::plan::{Doer, Step, target_of};
 use lab_protocol::record::{GO, Io, Phase, Record, STOP};
 
-use super::{device_steps, disk_steps};
+use super::{device_steps, disk_steps, net};
 use crate::disk::client;
 use crate::machine::machine;
 use crate::storport::os::{SECOND, new_event, now, wait};
@@ -22,7 +22,8 @@ const HOST_LIMIT: u64 = 600 * SECOND;
 /// How long devices may take to settle.
 const SETTLE_MS: u32 = 120_000;
 
-fn pause(ms: u32) {
+/// Waits. PASSIVE_LEVEL.
+pub(super) fn pause(ms: u32) {
     let mut event = new_event();
     wait(&mut event, Some(u64::from(ms) * 10_000));
 }
@@ -80,6 +81,9 @@ fn reboot(why: &str, next_step: u32) -> ! {
             ));
         }
     }
+    for endpoint in crate::net::bind::all() {
+        endpoint.report_counters();
+    }
     crate::po::shut_down(true);
     crate::check::emit(&Record::Reboot {
         why: String::from(why),
@@ -94,11 +98,13 @@ fn do_step(
     step: &'static Step,
 ) -> (Result<(), String>, Vec<Io>) {
     let seed = bundle.plan.guest.seed;
-    if step.is_for_host() {
-        return (host_step(number), Vec::new());
+    let context = net::Context { seed, number };
+    if step.doer() == Doer::Host {
+        return (host_step(number, Phase::Whole), Vec::new());
     }
     match step {
-        Step::Parallel(steps) => parallel(steps, seed, number),
+        Step::Parallel(steps) => parallel(steps, step.doer() == Doer::Both, context),
+        step if net::is_ours(step) => (net_step(step, context), Vec::new()),
         Step::Wait { ms } => {
             pause(*ms);
             (Ok(()), Vec::new())
@@ -138,12 +144,26 @@ fn do_step(
     }
 }
 
-/// Tells the host about a step that it does, and waits for its word on the first serial port.
-fn host_step(number: u32) -> Result<(), String> {
+/// A step for an adapter, with the host's part of it.
+fn net_step(step: &Step, context: net::Context) -> Result<(), String> {
+    let both = step.doer() == Doer::Both;
+    let prepared = net::prepare(step)?;
+    if both {
+        host_step(context.number, Phase::Begin)?;
+    }
+    net::run(step, prepared, context)?;
+    if both {
+        host_step(context.number, Phase::End)?;
+    }
+    Ok(())
+}
+
+/// Tells the host about its part of a step, and waits for its word on the first serial port.
+fn host_step(number: u32, phase: Phase) -> Result<(), String> {
     while machine().com1_byte().is_some() {}
     crate::check::emit(&Record::HostStep {
         step: number,
-        phase: Phase::Whole,
+        phase,
     });
     let deadline = now() + HOST_LIMIT;
     while now() < deadline {
@@ -183,43 +203,86 @@ fn expect_disks(disks: &[String], within_ms: u32) -> Result<(), String> {
     }
 }
 
-/// Steps that run at once, each in a thread.
-fn parallel(steps: &'static [Step], seed: u64, number: u32) -> (Result<(), String>, Vec<Io>) {
-    let mut names: Vec<&str> = steps.iter().filter_map(disk_steps::disk_of).collect();
+/// What a step is for, so that no two of those at once are for the same.
+fn subject(step: &Step) -> Option<String> {
+    if net::is_ours(step) {
+        return step.nic().map(|nic| format!("adapter {nic}"));
+    }
+    disk_steps::disk_of(step).map(String::from)
+}
+
+/// Refuses steps that cannot run at once.
+fn check_subjects(steps: &[Step]) -> Result<(), String> {
+    let mut names: Vec<String> = steps.iter().filter_map(subject).collect();
     let devices = steps.iter().filter(|step| step.device_change().is_some());
     if names.len() + devices.count() != steps.len() {
-        return (
-            Err("only steps for disks and devices can run at once".into()),
-            Vec::new(),
-        );
+        return Err("only steps for disks, adapters and devices can run at once".into());
     }
     names.sort_unstable();
     if names.windows(2).any(|pair| pair[0] == pair[1]) {
-        return (
-            Err("steps that run at once must be for different disks".into()),
-            Vec::new(),
-        );
+        return Err("steps that run at once must be for different disks and adapters".into());
     }
-    type Done = (usize, Result<(), String>, Io);
+    Ok(())
+}
+
+/// Steps that run at once, with the host's part of them all.
+fn parallel(
+    steps: &'static [Step],
+    both: bool,
+    context: net::Context,
+) -> (Result<(), String>, Vec<Io>) {
+    let begin = || {
+        check_subjects(steps)?;
+        let prepared: Result<Vec<net::Prepared>, String> = steps.iter().map(net::prepare).collect();
+        let prepared = prepared?;
+        if both {
+            host_step(context.number, Phase::Begin)?;
+        }
+        Ok(prepared)
+    };
+    let prepared = match begin() {
+        Ok(prepared) => prepared,
+        Err(why) => return (Err(why), Vec::new()),
+    };
+    let (mut result, io) = at_once(steps, prepared, context);
+    if both && result.is_ok() {
+        result = host_step(context.number, Phase::End);
+    }
+    (result, io)
+}
+
+/// Runs each step in a thread.
+fn at_once(
+    steps: &'static [Step],
+    prepared: Vec<net::Prepared>,
+    context: net::Context,
+) -> (Result<(), String>, Vec<Io>) {
+    type Done = (usize, Result<(), String>, Option<Io>);
     let results: Arc<Lock<Vec<Done>>> = Arc::new(Lock::new(Vec::with_capacity(steps.len())));
     let left = Arc::new(AtomicUsize::new(steps.len()));
-    for (index, step) in steps.iter().enumerate() {
+    for (index, (step, prepared)) in steps.iter().zip(prepared).enumerate() {
         let (into, count) = (results.clone(), left.clone());
         let task: Box<dyn FnOnce() + Send> = Box::new(move || {
-            let mut io = Io::default();
-            let result = device_steps::run(step)
-                .unwrap_or_else(|| disk_steps::run(step, seed, number, &mut io));
+            let mut io = None;
+            let result = if net::is_ours(step) {
+                net::run(step, prepared, context)
+            } else if let Some(result) = device_steps::run(step) {
+                result
+            } else {
+                let io = io.insert(Io::default());
+                disk_steps::run(step, context.seed, context.number, io)
+            };
             into.lock().push((index, result, io));
             count.fetch_sub(1, Ordering::AcqRel);
         });
         if !crate::ke::thread::spawn(task) {
             results
                 .lock()
-                .push((index, Err("no memory for a thread".into()), Io::default()));
+                .push((index, Err("no memory for a thread".into()), None));
             left.fetch_sub(1, Ordering::AcqRel);
         }
     }
-    // Every request has a time out, so every step ends.
+    // Every request and every wait has a time out, so every step ends.
     while left.load(Ordering::Acquire) != 0 {
         pause(20);
     }
@@ -234,9 +297,7 @@ fn parallel(steps: &'static [Step], seed: u64, number: u32) -> (Result<(), Strin
                 steps[index].name()
             ));
         }
-        if steps[index].device_change().is_none() {
-            io.push(done);
-        }
+        io.extend(done);
     }
     (first, io)
 }

@@ -7,6 +7,7 @@ pub mod pattern;
 mod device_steps;
 mod disk_steps;
 mod main;
+mod net;
 mod random;
 mod sequential;
 

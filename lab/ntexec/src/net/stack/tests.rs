@@ -205,7 +205,10 @@ impl Pair {
     /// Sends `bytes` from `a` to `b` and says how many came as they were sent.
     fn transfer(&mut self, peer: IpAddress, bytes: usize) -> usize {
         let listener = self.b.listen(5001).unwrap();
-        let sender = self.a.connect(IpEndpoint::new(peer, 5001)).unwrap();
+        let sender = self
+            .a
+            .connect(IpEndpoint::new(peer, 5001), 1 << 16, 1 << 20)
+            .unwrap();
         let (mut sent, mut received) = (0usize, 0usize);
         let byte = |at: usize| (at.wrapping_mul(2_654_435_761) >> 13) as u8;
         while self.now < 600_000_000 {
@@ -275,7 +278,10 @@ fn without_large_sends_no_frame_exceeds_the_mtu() {
 fn a_connection_outlives_a_change_of_offloads() {
     let mut pair = Pair::new(0xff, 5, 0, 0);
     let listener = pair.b.listen(7).unwrap();
-    let sender = pair.a.connect(IpEndpoint::new(v4(2), 7)).unwrap();
+    let sender = pair
+        .a
+        .connect(IpEndpoint::new(v4(2), 7), 1 << 16, 1 << 16)
+        .unwrap();
     for _ in 0..20 {
         pair.turn();
     }
