@@ -42,11 +42,15 @@ impl Toeplitz {
 
     /// The hash of an input that comes in parts, 36 bytes together at most; what is beyond adds nothing.
     pub fn hash(&self, parts: &[&[u8]]) -> u32 {
-        let bytes = parts.iter().flat_map(|part| part.iter());
-        let (rows, _) = self.table.as_chunks::<2>();
-        rows.iter().zip(bytes).fold(0, |hash, ([high, low], byte)| {
-            hash ^ high[usize::from(byte >> 4)] ^ low[usize::from(byte & 0xF)]
-        })
+        let (mut rows, _) = self.table.as_chunks::<2>();
+        let mut hash = 0;
+        for part in parts {
+            for (byte, [high, low]) in part.iter().zip(rows) {
+                hash ^= high[usize::from(byte >> 4)] ^ low[usize::from(byte & 0xF)];
+            }
+            rows = rows.get(part.len()..).unwrap_or_default();
+        }
+        hash
     }
 
     /// The hash of a packet, over the most that `types` allow. `None`: over nothing. `header` are the bytes that
