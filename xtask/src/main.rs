@@ -10,6 +10,7 @@ mod drivers;
 mod guest;
 #[cfg(unix)]
 mod lab;
+mod layouts;
 mod run;
 #[cfg(unix)]
 mod test;
@@ -29,6 +30,8 @@ enum Command {
     BuildGuest(guest::Args),
     /// Check that Windows would load driver images, on 10 1607 and later and with memory integrity
     CheckSys(check_sys::Args),
+    /// Compare what the crates declare of Windows' kernel with the headers of a WDK
+    CheckLayouts(layouts::Args),
     /// Show the drivers at work on real Xen: they serve a disk, and its contents are compared on the host
     #[cfg(unix)]
     Demo(demo::Args),
@@ -77,6 +80,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         #[cfg(unix)]
         Command::BuildGuest(args) => guest::build(&args).map(|_| ExitCode::SUCCESS),
         Command::CheckSys(args) => check_sys::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::CheckLayouts(args) => layouts::run(&args).map(|()| ExitCode::SUCCESS),
         #[cfg(unix)]
         Command::Demo(args) => demo::run(&args),
         #[cfg(unix)]

@@ -4,6 +4,8 @@ mod steps;
 mod wine;
 mod workflows;
 
+pub use steps::counted;
+
 use anyhow::Context as _;
 use std::ops::AddAssign;
 use std::process::ExitCode;

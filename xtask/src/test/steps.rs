@@ -6,6 +6,7 @@ use crate::doctor;
 use crate::drivers::{self, DRIVERS, Scope};
 use crate::guest;
 use crate::lab;
+use crate::layouts;
 use crate::run::{self, host_cargo};
 use crate::toolchain::Toolchain;
 use lab_host::packages;
@@ -36,6 +37,10 @@ pub const STEPS: &[Step] = &[
     Step {
         name: "ABI against Xen's headers",
         run: abi,
+    },
+    Step {
+        name: "layouts against headers",
+        run: layouts::test,
     },
     Step {
         name: "lints, drivers",
@@ -113,7 +118,7 @@ fn tests_of_the_host() -> anyhow::Result<Outcome> {
 }
 
 /// Adds up what the test programs say of themselves.
-fn counted(log: &str) -> Outcome {
+pub fn counted(log: &str) -> Outcome {
     let mut sum = Outcome::default();
     for line in log
         .lines()

@@ -110,12 +110,28 @@ impl Toolchain {
         self.mingw.version()
     }
 
+    /// The tree that stands for a WDK: headers and import libraries.
+    ///
+    /// # Errors
+    /// If the cache cannot be filled.
+    pub fn content_root(&self) -> anyhow::Result<PathBuf> {
+        content_root::provide(&self.mingw, &self.llvm)
+    }
+
+    /// Tells a program that uses bindgen where libclang and its own headers are.
+    pub fn show_libclang(&self, command: &mut Command) {
+        command.env("LIBCLANG_PATH", self.llvm.libclang()).env(
+            "BINDGEN_EXTRA_CLANG_ARGS",
+            format!("-resource-dir={}", self.llvm.resources().display()),
+        );
+    }
+
     /// A cargo command for the drivers, without what it shall do.
     ///
     /// # Errors
     /// If the cache cannot be filled.
     pub fn driver_cargo(&self, subcommand: &str, target_dir: &Path) -> anyhow::Result<Command> {
-        let root = content_root::provide(&self.mingw, &self.llvm)?;
+        let root = self.content_root()?;
         self.forget_other_headers(target_dir, &root)?;
         let mut command = self.cargo(subcommand, drivers::TARGET, target_dir)?;
         let arguments = format!(
