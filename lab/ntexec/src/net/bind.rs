@@ -223,6 +223,7 @@ pub fn tell_addresses(endpoint: &Endpoint) {
         }
     }
     set_groups(endpoint, &addresses);
+    *endpoint.facts.told.lock() = addresses;
 }
 
 fn give(endpoint: &Endpoint, addresses: &Addresses) {

@@ -26,6 +26,8 @@ const BEFORE: usize = 256;
 /// MDLs that a buffer has room for: the pieces of a frame, and the head.
 pub const MDLS: usize = super::shape::PIECES + 1;
 
+// A frame's memory is handed through NDIS as a pointer, so it has its box for good.
+#[allow(clippy::vec_box)]
 static FREE: [Lock<Vec<Box<Memory>>>; 3] = [const { Lock::new(Vec::new()) }; 3];
 
 /// A frame in memory, which is used again when this is dropped. At most DISPATCH_LEVEL.
@@ -81,7 +83,7 @@ impl Memory {
         Some(memory)
     }
 
-    fn destroy(self: Box<Self>) {
+    fn destroy(self) {
         super::transmit::free_list(self.list);
         release(self.data);
         release(self.head);

@@ -43,19 +43,21 @@ impl Default for Counts {
 impl Counts {
     /// Zeroes.
     pub const fn new() -> Self {
-        const ZERO: AtomicU64 = AtomicU64::new(0);
+        const fn zero() -> AtomicU64 {
+            AtomicU64::new(0)
+        }
         Self {
-            large_sends: ZERO,
-            large_bytes: ZERO,
-            largest: ZERO,
-            checksums_sent: ZERO,
-            checksums_received: ZERO,
-            large_receives: ZERO,
-            by_processor: [ZERO; CPUS],
-            foreign: ZERO,
-            bad: ZERO,
-            failed: ZERO,
-            unsent: ZERO,
+            large_sends: zero(),
+            large_bytes: zero(),
+            largest: zero(),
+            checksums_sent: zero(),
+            checksums_received: zero(),
+            large_receives: zero(),
+            by_processor: [const { zero() }; CPUS],
+            foreign: zero(),
+            bad: zero(),
+            failed: zero(),
+            unsent: zero(),
         }
     }
 

@@ -200,9 +200,7 @@ impl Endpoint {
         self.wanted.store(true, Ordering::SeqCst);
         let mut last = None;
         for _ in 0..rounds {
-            let Some(stack) = self.stack.try_lock() else {
-                return None;
-            };
+            let stack = self.stack.try_lock()?;
             last = Some(self.round(stack, budget));
             if !self.wanted.load(Ordering::SeqCst) {
                 break;
@@ -409,7 +407,7 @@ impl Endpoint {
             // SAFETY: indicated without RESOURCES, copied, and in no other list.
             unsafe { self.binding.return_lists(back, flags) };
         }
-        if let Some(frames) = self.into_inbox(frames) {
+        if let Some(frames) = self.put_into_inbox(frames) {
             self.give_back_now(frames);
             return;
         }
@@ -423,7 +421,7 @@ impl Endpoint {
     }
 
     /// Puts frames into the inbox; gives them again if it is closed.
-    fn into_inbox(&self, mut frames: Vec<Incoming>) -> Option<Vec<Incoming>> {
+    fn put_into_inbox(&self, mut frames: Vec<Incoming>) -> Option<Vec<Incoming>> {
         let mut inbox = self.inbox.lock();
         if !inbox.open {
             return Some(frames);
@@ -593,14 +591,9 @@ pub(super) fn start_thread(
             let wait = match left {
                 Left::More => 0,
                 Left::Until(None) => LONGEST,
-                Left::Until(Some(at)) => {
-                    let micros = (at - now()).total_micros();
-                    if at <= now() {
-                        0
-                    } else {
-                        (micros * 10).min(LONGEST)
-                    }
-                }
+                // What is due now was just tried: it takes time, or something that comes.
+                Left::Until(Some(at)) if at <= now() => SOON,
+                Left::Until(Some(at)) => ((at - now()).total_micros() * 10).min(LONGEST),
             };
             if wait > 0 {
                 endpoint.wake.wait(wait);
@@ -612,5 +605,7 @@ pub(super) fn start_thread(
     crate::ke::thread::spawn(body)
 }
 
-/// The thread comes at least so often, in units of 100 ns.
+/// How long the thread waits for what is due and cannot be done, in units of 100 ns.
+const SOON: u64 = 10_000;
+/// The thread comes at least so often.
 const LONGEST: u64 = 5_000_000;

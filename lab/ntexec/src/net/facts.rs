@@ -2,10 +2,12 @@
 
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use lab_protocol::net::Nic;
 use lab_protocol::record::Record;
+use smoltcp::wire::IpCidr;
 
 use super::endpoint::{Endpoint, Terms};
 use super::offload::Offloads;
@@ -22,6 +24,8 @@ pub struct Facts {
     reported: Lock<Option<Nic>>,
     statistics: Lock<Option<NDIS_STATISTICS_INFO>>,
     asked: AtomicU64,
+    /// The addresses that the adapter was told
+    pub(super) told: Lock<Vec<IpCidr>>,
 }
 
 impl Default for Facts {
@@ -30,6 +34,7 @@ impl Default for Facts {
             reported: Lock::new(None),
             statistics: Lock::new(None),
             asked: AtomicU64::new(0),
+            told: Lock::new(Vec::new()),
         }
     }
 }
@@ -115,6 +120,9 @@ impl Endpoint {
         }
         if self.changed.swap(false, Ordering::SeqCst) {
             self.refresh();
+        }
+        if self.look(|stack| *self.facts.told.lock() != stack.addresses()) {
+            super::bind::tell_addresses(self);
         }
         let last = self.facts.asked.load(Ordering::Relaxed);
         if now().saturating_sub(last) >= STATISTICS_EVERY {

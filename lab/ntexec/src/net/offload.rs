@@ -210,15 +210,18 @@ pub fn prepare(frame: &mut [u8], offloads: &Offloads, segment: Option<usize>) ->
     if let (Some(size), Transport::Tcp { .. }) = (segment, headers.kind) {
         return prepare_large(frame, &headers, size);
     }
-    let mut work = Work::default();
-    work.ip = !headers.v6 && offloads.ip.send;
+    let tcp = matches!(headers.kind, Transport::Tcp { .. });
+    let mut work = Work {
+        ip: !headers.v6 && offloads.ip.send,
+        tcp: tcp && offloads.tcp_send(headers.v6),
+        udp: headers.kind == Transport::Udp && offloads.udp_send(headers.v6),
+        ..Work::default()
+    };
     if work.ip {
         put16(frame, headers.ip + 10, 0);
     } else {
         checksum::fill_ip(frame, &headers);
     }
-    work.tcp = matches!(headers.kind, Transport::Tcp { .. }) && offloads.tcp_send(headers.v6);
-    work.udp = headers.kind == Transport::Udp && offloads.udp_send(headers.v6);
     if let (true, Some(at)) = (work.tcp || work.udp, headers.checksum_field()) {
         let sum = checksum::pseudo_header(frame, &headers, headers.end - headers.transport);
         put16(frame, at, sum);

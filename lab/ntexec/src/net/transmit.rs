@@ -27,7 +27,7 @@ static POOL: AtomicPtr<core::ffi::c_void> = AtomicPtr::new(core::ptr::null_mut()
 
 /// Makes the pool of lists. PASSIVE_LEVEL, once.
 pub fn make_pool() -> bool {
-    let mut parameters = NET_BUFFER_LIST_POOL_PARAMETERS {
+    let parameters = NET_BUFFER_LIST_POOL_PARAMETERS {
         Header: NDIS_OBJECT_HEADER::new(
             NDIS_OBJECT_TYPE_DEFAULT,
             1,
@@ -41,7 +41,7 @@ pub fn make_pool() -> bool {
         Flags: 0,
     };
     // SAFETY: the parameters are as NDIS wants them.
-    let pool = unsafe { NdisAllocateNetBufferListPool(core::ptr::null_mut(), &mut parameters) };
+    let pool = unsafe { NdisAllocateNetBufferListPool(core::ptr::null_mut(), &parameters) };
     POOL.store(pool, Ordering::Release);
     !pool.is_null()
 }

@@ -54,7 +54,6 @@ pub(super) fn up(step: &NetUp) -> Result<(), String> {
     }
     if let (Address::Dhcp, Some(address)) = (wanted, address()) {
         crate::kd::text(&format!("net: nic {}: {address} by DHCP", step.nic));
-        bind::tell_addresses(&adapter.endpoint);
     }
     Ok(())
 }
