@@ -223,8 +223,8 @@ fn headers_that_cannot_be_read_are_refused_with_what_clang_says() {
 const MINGW_DIFFERS: &str = "\
 assert_layout!(_DEVICE_OBJECT, size 336, align 16, { Flags @ 48 });
 assert_layout!(_CM_PARTIAL_RESOURCE_DESCRIPTOR, size 20, align 4, { Type @ 0, Flags @ 2 });
-/// `ACCESS_REASON_TYPE_MASK`.
-pub const ACCESS_REASON_TYPE_MASK: u32 = 0x00FF_0000;
+/// `CM_SERVICE_VALID_PROMOTION_MASK`.
+pub const CM_SERVICE_VALID_PROMOTION_MASK: u32 = 0x1FF;
 ";
 
 #[test]
@@ -240,7 +240,7 @@ fn on_mingws_tree_the_rows_that_differ_are_reported_and_the_crates_rely_on_none(
         [
             "_DEVICE_OBJECT: size 336 declared, size 328 in the headers",
             "_DEVICE_OBJECT: alignment 16 declared, alignment 8 in the headers",
-            "ACCESS_REASON_TYPE_MASK: 16711680 declared, 4294901760 in the headers",
+            "CM_SERVICE_VALID_PROMOTION_MASK: 511 declared, 7 in the headers",
         ]
     );
     let ours = ours::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/wdm")).unwrap();
