@@ -110,7 +110,7 @@ pub fn run(
         first_step: 0,
         texts: Vec::new(),
         log: session.logs().log(&format!("{}.log", setup.name))?,
-        symbols: Symbols::new(setup.guest, setup.folders),
+        symbols: Symbols::new(setup.guest, setup.folders, &setup.packages),
     };
     while run.boot()? == Next::Again {
         run.report.boots += 1;

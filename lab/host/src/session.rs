@@ -6,12 +6,14 @@ use crate::agent::Output;
 use crate::disk::Disk;
 use crate::dom0;
 use crate::interrupt;
+use crate::log;
 use crate::log::Folder;
 use crate::qemu;
 use anyhow::Context;
 use anyhow::bail;
 use dom0_agent::StateChange;
 use std::fs;
+use std::fs::File;
 use std::path::Path;
 use std::process::Child;
 use std::sync::mpsc;
@@ -23,6 +25,26 @@ use std::time::Instant;
 const BOOT_LIMIT: Duration = Duration::from_secs(180);
 /// How long QEMU may take to end by itself, so that image formats with data of their own are complete.
 const END_LIMIT: Duration = Duration::from_secs(30);
+
+/// What the name of a session's folder begins with.
+const WORK: &str = "xen-lab-";
+/// The file in it that is locked for as long as the session lives.
+const LOCK: &str = "lock";
+
+/// Removes the folders of sessions whose process was killed.
+fn sweep(parent: &Path) {
+    let folders = fs::read_dir(parent).into_iter().flatten().flatten();
+    for folder in folders.map(|entry| entry.path()) {
+        let ours = folder
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with(WORK));
+        let lock = folder.join(LOCK);
+        if ours && lock.is_file() && log::take(&lock).is_ok_and(|taken| taken.is_some()) {
+            // What cannot be removed is another user's.
+            fs::remove_dir_all(&folder).ok();
+        }
+    }
+}
 
 /// What happens in a running Xen, in the order in which the host sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +79,7 @@ pub struct Session {
     events: mpsc::Receiver<Event>,
     // QEMU's sockets and the folder that dom0 sees as /share
     work: tempfile::TempDir,
+    _taken: Option<File>,
     logs: Folder,
     devices: Vec<String>,
 }
@@ -67,7 +90,9 @@ impl Session {
     /// # Errors
     /// If QEMU cannot be started or dom0 does not come up.
     pub fn boot(setup: &Setup<'_>, logs: Folder) -> anyhow::Result<Self> {
-        let work = tempfile::Builder::new().prefix("xen-lab-").tempdir()?;
+        sweep(&std::env::temp_dir());
+        let work = tempfile::Builder::new().prefix(WORK).tempdir()?;
+        let taken = log::take(&work.path().join(LOCK))?;
         let share = work.path().join("share");
         fs::create_dir(&share)?;
         fs::copy(setup.agent, share.join("dom0-agent")).context("no agent for dom0")?;
@@ -86,6 +111,7 @@ impl Session {
             agent,
             events,
             work,
+            _taken: taken,
             logs,
             devices: Vec::new(),
         };
@@ -240,4 +266,26 @@ fn end_of_console(logs: &Folder) -> String {
         crate::command::end_of(&String::from_utf8_lossy(&text)),
         path.display()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_folders_that_nobody_has_any_more_are_swept() -> anyhow::Result<()> {
+        let parent = tempfile::tempdir()?;
+        let folder = |name: &str| -> anyhow::Result<std::path::PathBuf> {
+            let path = parent.path().join(name);
+            fs::create_dir(&path)?;
+            fs::write(path.join(LOCK), "")?;
+            Ok(path)
+        };
+        let (dead, alive, other) = (folder("xen-lab-a")?, folder("xen-lab-b")?, folder("b")?);
+        let taken = log::take(&alive.join(LOCK))?;
+        sweep(parent.path());
+        assert!(!dead.exists() && alive.exists() && other.exists());
+        drop(taken);
+        Ok(())
+    }
 }

@@ -1,6 +1,8 @@
 //! Names for the addresses of a bug check's stack, by llvm-symbolizer.
 
 use crate::command;
+use lab_protocol::bundle::Image;
+use lab_protocol::bundle::Package;
 use lab_protocol::record::Frame;
 use std::fs;
 use std::path::Path;
@@ -15,16 +17,20 @@ const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
 pub struct Symbols {
     tool: Option<PathBuf>,
     guest: PathBuf,
-    folders: Vec<PathBuf>,
+    images: Vec<(String, PathBuf)>,
 }
 
 impl Symbols {
-    /// The guest's kernel has its names in itself; a driver's PDB lies beside it in one of the folders.
-    pub fn new(guest: &Path, folders: &[PathBuf]) -> Self {
+    /// The guest's kernel has its names in itself; a driver's PDB lies beside its image in one of the folders. Folders may have
+    /// different images of one name: the one that the guest was given is the one with the same contents.
+    pub fn new(guest: &Path, folders: &[PathBuf], packages: &[Package]) -> Self {
+        let images = packages.iter().flat_map(|package| &package.images);
         Self {
             tool: tool(),
             guest: guest.to_owned(),
-            folders: folders.to_owned(),
+            images: images
+                .filter_map(|image| Some((image.name.clone(), find(folders, image)?)))
+                .collect(),
         }
     }
 
@@ -64,20 +70,30 @@ impl Symbols {
         (!line.starts_with('?')).then(|| line.to_owned())
     }
 
-    fn file(&self, image: &str) -> Option<PathBuf> {
-        self.folders
+    /// The first package that brings an image of the name is the one whose image is loaded.
+    fn file(&self, image: &str) -> Option<&Path> {
+        self.images
             .iter()
-            .filter_map(|folder| fs::read_dir(folder).ok())
-            .flatten()
-            .flatten()
-            .find(|entry| {
-                entry
-                    .file_name()
-                    .to_string_lossy()
-                    .eq_ignore_ascii_case(image)
-            })
-            .map(|entry| entry.path())
+            .find(|(name, _)| name.eq_ignore_ascii_case(image))
+            .map(|(_, file)| file.as_path())
     }
+}
+
+/// The file that an image was read from.
+fn find(folders: &[PathBuf], image: &Image) -> Option<PathBuf> {
+    folders
+        .iter()
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .flatten()
+        .flatten()
+        .filter(|entry| {
+            entry
+                .file_name()
+                .to_string_lossy()
+                .eq_ignore_ascii_case(&image.name)
+        })
+        .map(|entry| entry.path())
+        .find(|file| fs::read(file).is_ok_and(|bytes| bytes == image.bytes))
 }
 
 /// llvm-symbolizer by its plain name, or the newest one that Debian numbers.
@@ -107,8 +123,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn of_two_images_of_one_name_the_file_is_the_one_that_the_guest_was_given() -> anyhow::Result<()>
+    {
+        let (ours, theirs) = (tempfile::tempdir()?, tempfile::tempdir()?);
+        fs::write(ours.path().join("a.sys"), b"ours")?;
+        fs::write(theirs.path().join("A.sys"), b"theirs")?;
+        let image = Image {
+            name: "a.sys".into(),
+            bytes: b"theirs".to_vec(),
+        };
+        let folders = [ours.path().to_owned(), theirs.path().to_owned()];
+        assert_eq!(find(&folders, &image), Some(theirs.path().join("A.sys")));
+        Ok(())
+    }
+
+    #[test]
     fn a_frame_of_an_unknown_image_keeps_its_offset() {
-        let symbols = Symbols::new(Path::new("/no/guest"), &[]);
+        let symbols = Symbols::new(Path::new("/no/guest"), &[], &[]);
         let frame = Frame {
             image: "a.sys".into(),
             offset: 0x1234,

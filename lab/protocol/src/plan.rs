@@ -137,6 +137,10 @@ pub struct Random {
     /// How many of a hundred requests write; the others read and compare
     #[serde(default = "default_writes")]
     pub writes: u8,
+    /// The disk is taken away meanwhile: requests must begin to fail before all bytes are moved, each must end, and then
+    /// the disk must be gone
+    #[serde(default)]
+    pub until_gone: bool,
 }
 
 fn default_min_block() -> Bytes {
@@ -224,6 +228,8 @@ pub enum Step {
     CancelStop(devices::Which),
     /// Asks devices whether they can be removed, and calls it off.
     CancelRemove(devices::Which),
+    /// Waits until the devices of an id are in a state.
+    ExpectDevice(devices::ExpectDevice),
     /// Takes devices away as if they had failed; `start` brings them back.
     SurpriseRemove(devices::Which),
     /// Restarts the machine; the registry survives.
@@ -406,6 +412,7 @@ impl Step {
             Self::CancelStop(_) => "cancel-stop",
             Self::CancelRemove(_) => "cancel-remove",
             Self::SurpriseRemove(_) => "surprise-remove",
+            Self::ExpectDevice(_) => "expect-device",
             Self::Reboot {} => "reboot",
             Self::Xl { .. } => "xl",
             Self::Dom0 { .. } => "dom0",

@@ -4,6 +4,8 @@ use lab_host::report::{Report, state_name};
 use lab_protocol::plan::Bytes;
 use std::collections::BTreeMap;
 
+mod net;
+
 /// Prints what a run came to.
 pub fn print(report: &Report) {
     println!();
@@ -26,6 +28,9 @@ pub fn print(report: &Report) {
     }
     print_states(report);
     print_io(report);
+    for line in net::lines(report) {
+        println!("{line}");
+    }
     for (disk, length, hash) in &report.compared {
         println!(
             "hash      {disk}, {}: {hash} in the guest and on the host",
@@ -47,16 +52,16 @@ pub fn print(report: &Report) {
     );
 }
 
-/// A line for each end of each disk: the states with the milliseconds since the first.
+/// A line for each end of each disk and adapter: the states with the milliseconds since the first.
 fn print_states(report: &Report) {
     let mut ends: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let of_disks = report.states.iter().filter(|change| {
-        ["/vbd/", "/qdisk/"]
+    let of_devices = report.states.iter().filter(|change| {
+        ["/vbd/", "/qdisk/", "/vif/"]
             .iter()
             .any(|class| change.path.contains(class))
     });
     let mut start = None;
-    for change in of_disks {
+    for change in of_devices {
         let start = *start.get_or_insert(change.microseconds);
         ends.entry(&change.path).or_default().push(format!(
             "{} {}",

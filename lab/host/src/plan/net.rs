@@ -9,8 +9,8 @@ use lab_protocol::plan::net::Address;
 use lab_protocol::plan::net::Direction;
 use lab_protocol::plan::net::MAX_CONNECTIONS;
 
-/// Data of an ICMP echo or a datagram: an IPv4 packet has 65,535 bytes at most.
-const MAX_DATA: u32 = 65_507;
+/// Data of an ICMP echo or a datagram: the stack in the guest puts fragments together up to 16 KiB.
+const MAX_DATA: u32 = 16_356;
 
 /// True for a step that may be in `parallel`.
 pub(super) fn runs_beside_others(step: &Step) -> bool {
@@ -136,7 +136,7 @@ mod tests {
     fn values_out_of_their_range_are_refused() {
         assert!(error("net-up = { address = \"10.0.0.1\" }").contains("10.0.0.2/24"));
         assert!(error("ping = { count = 0 }").contains("one request"));
-        assert!(error("pinged = { size = 65508 }").contains("65507"));
+        assert!(error("pinged = { size = 16357 }").contains("16356"));
         assert!(error("pinged-start = { interval-ms = 1 }").contains("least"));
         let transfer = |rest| error(&format!("transfer = {{ direction = \"send\", {rest} }}"));
         assert!(transfer("bytes = 1, connections = 2").contains("less than a byte"));

@@ -27,3 +27,16 @@ pub enum Change {
     /// SURPRISE_REMOVAL, REMOVE, as for a device that failed; `start` brings it back
     SurpriseRemove,
 }
+
+/// A device that a plan waits for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ExpectDevice {
+    /// A hardware or compatible id, or an instance path; upper and lower case are the same
+    pub id: String,
+    /// The state of every such device: `found`, `added`, `started`, `stopped`, `failed`, `removed`; or `gone`, if there is to be none
+    pub state: String,
+    /// How long it may take, in milliseconds
+    #[serde(default = "super::default_within")]
+    pub within_ms: u32,
+}

@@ -111,7 +111,7 @@ pub struct Ping {
     pub nic: u32,
     /// Requests, one after the other
     pub count: u32,
-    /// Bytes of data in each, behind the ICMP header, at most 65,507 (above the MTU: fragments)
+    /// Bytes of data in each, behind the ICMP header, at most 16,356 (above the MTU: fragments)
     pub size: u32,
     /// Over IPv6
     pub ipv6: bool,
@@ -207,7 +207,7 @@ pub struct UdpFlood {
     /// How many
     #[serde(default = "flood_packets")]
     pub packets: u32,
-    /// Bytes of data in each, 4 to 65,507
+    /// Bytes of data in each, 4 to 16,356
     #[serde(default = "flood_size")]
     pub size: u32,
     /// Over IPv6
