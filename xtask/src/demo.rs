@@ -46,6 +46,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let lab = Lab::prepare(None)?;
     let plan = plan_for(&disks, &nics, plan::random()?);
     let session = lab.boot("demo", &disks, lab_host::run::memory(&plan))?;
+    let logs = session.logs().path().to_owned();
     let report = lab.run(
         &session,
         Run {
@@ -63,7 +64,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for disk in &disks {
         println!("{} was {}", disk.vdev, disk.file.display());
     }
-    Ok(lab::verdict(&report, &lab.log_folder("demo")))
+    Ok(lab::verdict(&report, &logs))
 }
 
 /// A disk of zeros that takes no room, in a place where the user can look at it afterwards.

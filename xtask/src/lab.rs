@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 mod allowed;
+mod renamed;
 mod table;
 pub mod tests;
 pub use table::print as print_table;
@@ -124,9 +125,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         silence: Duration::from_secs(args.silence),
     };
     let session = lab.boot(&name, &disks, lab_host::run::memory(&run.plan))?;
+    let logs = session.logs().path().to_owned();
     let report = lab.run(&session, run)?;
     session.close()?;
-    Ok(verdict(&report, &lab.log_folder(&name)))
+    Ok(verdict(&report, &logs))
 }
 
 /// Prints the table and, as the last line, PASS or FAIL.
@@ -189,11 +191,6 @@ impl Lab {
             agent,
             guest,
         })
-    }
-
-    /// Where the logs of a session are.
-    pub fn log_folder(&self, name: &str) -> PathBuf {
-        run::workspace().join("target/lab").join(name)
     }
 
     /// Boots Xen with the disks. `memory` is the most that guests get at once, in MiB.

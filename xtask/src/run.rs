@@ -79,9 +79,8 @@ pub fn step(title: &str, command: &mut Command) -> anyhow::Result<Finished> {
 /// # Errors
 /// If it cannot be started.
 pub fn to_end(title: &str, command: &mut Command) -> anyhow::Result<Finished> {
-    let log = log_folder()?.join(format!("{}.log", file_name(title)));
+    let (log, file) = own_log(&log_folder()?, &file_name(title))?;
     let shown = display(command);
-    let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
     command
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
@@ -95,6 +94,28 @@ pub fn to_end(title: &str, command: &mut Command) -> anyhow::Result<Finished> {
         log,
         command: shown,
     })
+}
+
+/// The log of a step, empty. A step of this name that runs in another process has the plain name: this one gets the process'
+/// number. The lock on it lasts until the command, which writes to it, has ended.
+fn own_log(folder: &Path, name: &str) -> anyhow::Result<(PathBuf, File)> {
+    let plain = folder.join(format!("{name}.log"));
+    let numbered = folder.join(format!("{name}-{}.log", std::process::id()));
+    for log in [plain, numbered] {
+        let open = || {
+            File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&log)
+        };
+        let file = open().with_context(|| format!("cannot write {}", log.display()))?;
+        if file.try_lock().is_ok() {
+            file.set_len(0)?;
+            return Ok((log, file));
+        }
+    }
+    bail!("the logs of {name} in {} are in use", folder.display())
 }
 
 /// A cargo of the tool chain that runs this program.

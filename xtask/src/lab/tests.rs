@@ -1,6 +1,6 @@
 //! The lab's tests: Xen is booted once, and guests go through plans in it one after the other.
 
-use super::{Lab, Run, allowed};
+use super::{Lab, Run, allowed, renamed};
 use crate::test::Outcome;
 use crate::{demo, drivers};
 use anyhow::Context as _;
@@ -78,6 +78,24 @@ const OWN: &[Test] = &[
         nics: &[],
     },
     Test {
+        name: "devices",
+        plan: include_str!("../../../lab/plans/devices.toml"),
+        disks: XVDE,
+        nics: &[],
+    },
+    Test {
+        name: "line-interrupt",
+        plan: include_str!("../../../lab/plans/line-interrupt.toml"),
+        disks: XVDE,
+        nics: &[],
+    },
+    Test {
+        name: "two-level",
+        plan: include_str!("../../../lab/plans/two-level.toml"),
+        disks: XVDE,
+        nics: &[],
+    },
+    Test {
         name: "scsi",
         plan: include_str!("../../../lab/plans/scsi.toml"),
         disks: XVDE,
@@ -109,6 +127,21 @@ const OWN: &[Test] = &[
     },
 ];
 
+/// What is run on this project's drivers under other services' names.
+const RENAMED: Test = Test {
+    name: "renamed-services",
+    plan: r#"
+        [[step]]
+        expect-disks = { disks = ["xvde"] }
+        [[step]]
+        write = { disk = "xvde", length = "2MiB" }
+        [[step]]
+        hash = { disk = "xvde" }
+    "#,
+    disks: XVDE,
+    nics: &[],
+};
+
 /// The demo, as a user runs it.
 ///
 /// # Errors
@@ -125,10 +158,13 @@ pub fn demo() -> anyhow::Result<Outcome> {
 /// If the lab fails.
 pub fn own_drivers() -> anyhow::Result<Outcome> {
     let folder = drivers::build(&drivers::Args::default())?;
-    let runs: Vec<_> = OWN
+    let renamed = renamed::copy(&folder)?;
+    let mut runs: Vec<_> = OWN
         .iter()
         .map(|test| (test.name.to_owned(), test, vec![folder.clone()]))
         .collect();
+    let other = vec![renamed.path().to_owned()];
+    runs.push((RENAMED.name.to_owned(), &RENAMED, other));
     suite("own-drivers", &runs, |_| None)
 }
 

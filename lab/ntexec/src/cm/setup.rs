@@ -8,6 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use lab_protocol::bundle::{Action, Bundle, InfChange, Install, Model, Package, Root, Service};
+use lab_protocol::plan::Plan;
 use lab_protocol::registry::{Change, Data};
 
 use super::hive::Hive;
@@ -162,6 +163,17 @@ pub fn registry(bundle: &Bundle) -> Hive {
     }
     apply_all(&mut hive, bundle.registry.iter().cloned());
     hive
+}
+
+/// What the plan sets in a device's own keys.
+pub fn of_plan(plan: &Plan, instance: &str) -> Vec<Change> {
+    let own = format!("{ENUM}\\{instance}\\").to_ascii_lowercase();
+    plan.guest
+        .registry
+        .iter()
+        .filter(|v| v.key.to_ascii_lowercase().starts_with(&own))
+        .map(|v| set(&v.key, &v.name, v.data.clone()))
+        .collect()
 }
 
 /// What setup writes when it binds a device: its instance key's values, its driver key, and the INF's AddReg lines.

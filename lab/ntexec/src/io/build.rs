@@ -243,9 +243,12 @@ unsafe extern "win64" fn wake(
     STATUS_MORE_PROCESSING_REQUIRED
 }
 
+/// Minutes after which an IRP counts as lost. Drivers' own waits for what is outside the machine are shorter.
+const LOST: u32 = 3;
+
 /// Sends an IRP, whose next location is ready, and waits; the IRP stays the caller's. PASSIVE_LEVEL.
 ///
-/// A driver that keeps an IRP for long is named in the log again and again, so that a hang says where it is.
+/// A driver that keeps an IRP for long is named in the log again and again, so that a hang says where it is, and in a finding.
 ///
 /// # Safety
 /// The caller owns the IRP and its next location is filled.
@@ -274,9 +277,19 @@ pub unsafe fn send_and_wait(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTAT
         minutes += 1;
         let holder =
             crate::ldr::driver_name((*(*super::irp::current(irp)).DeviceObject).DriverObject);
-        crate::kd::text(&alloc::format!(
+        let text = alloc::format!(
             "IRP {irp:p} (major {major:#x} minor {minor:#x}) is with {holder} for {minutes} minutes"
-        ));
+        );
+        if minutes == LOST {
+            crate::check::violation_by(
+                &holder,
+                "dispatch",
+                "an IRP is completed some time",
+                format_args!("{text}"),
+            );
+        } else {
+            crate::kd::text(&text);
+        }
     }
 }
 

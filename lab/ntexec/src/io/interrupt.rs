@@ -274,3 +274,6 @@ crate::exports! {
     pub static EXPORTS;
     Ntoskrnl { IoConnectInterruptEx, IoDisconnectInterruptEx }
 }
+
+#[cfg(test)]
+mod tests;

@@ -286,12 +286,20 @@ pub unsafe extern "win64" fn KeRegisterBugCheckCallback(
 pub unsafe extern "win64" fn KeDeregisterBugCheckCallback(
     CallbackRecord: *mut KBUGCHECK_CALLBACK_RECORD,
 ) -> BOOLEAN {
+    take_out(
+        &raw mut (*CallbackRecord).State,
+        &raw mut (*CallbackRecord).Entry,
+    )
+}
+
+/// Takes a record out of its list; FALSE if it is in none.
+unsafe fn take_out(state: *mut u8, entry: *mut LIST_ENTRY) -> BOOLEAN {
     let _lists = CALLBACKS.lock();
-    if (*CallbackRecord).State != BUFFER_INSERTED {
+    if *state != BUFFER_INSERTED {
         return 0;
     }
-    (*CallbackRecord).State = BUFFER_EMPTY;
-    LIST_ENTRY::remove(&raw mut (*CallbackRecord).Entry);
+    *state = BUFFER_EMPTY;
+    LIST_ENTRY::remove(entry);
     1
 }
 
@@ -321,13 +329,10 @@ pub unsafe extern "win64" fn KeRegisterBugCheckReasonCallback(
 pub unsafe extern "win64" fn KeDeregisterBugCheckReasonCallback(
     CallbackRecord: *mut KBUGCHECK_REASON_CALLBACK_RECORD,
 ) -> BOOLEAN {
-    let _lists = CALLBACKS.lock();
-    if (*CallbackRecord).State != BUFFER_INSERTED {
-        return 0;
-    }
-    (*CallbackRecord).State = BUFFER_EMPTY;
-    LIST_ENTRY::remove(&raw mut (*CallbackRecord).Entry);
-    1
+    take_out(
+        &raw mut (*CallbackRecord).State,
+        &raw mut (*CallbackRecord).Entry,
+    )
 }
 
 /// `KeBugCheckEx`. Any IRQL.

@@ -28,6 +28,30 @@ unsafe fn is_one(n: &Node, which: &Which) -> bool {
     }
 }
 
+/// The states of the devices that have an id, by their names.
+pub fn states(id: &str) -> Vec<&'static str> {
+    unsafe fn walk(raw: *mut Node, id: &str, out: &mut Vec<&'static str>) {
+        let n = &*raw;
+        let mut ids = n.hardware.iter().chain(&n.compatible).chain([&n.instance]);
+        if ids.any(|known| known.eq_ignore_ascii_case(id)) {
+            out.push(n.state.name());
+        }
+        for child in n.children.clone() {
+            walk(child, id, out);
+        }
+    }
+    let id = String::from(id);
+    super::call(move || {
+        let root = super::ROOT.load(Ordering::Acquire);
+        let mut states = Vec::new();
+        if !root.is_null() {
+            // SAFETY: on PnP's thread.
+            unsafe { walk(root, &id, &mut states) };
+        }
+        states
+    })
+}
+
 unsafe fn collect(raw: *mut Node, which: &Which, out: &mut Vec<*mut Node>) {
     if is_one(&*raw, which) {
         out.push(raw);

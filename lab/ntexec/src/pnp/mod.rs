@@ -570,4 +570,4 @@ crate::exports! {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -49,7 +49,8 @@ pub enum State {
 }
 
 impl State {
-    fn name(self) -> &'static str {
+    /// As records and plans call it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Found => "found",
             Self::Added => "added",
@@ -400,7 +401,9 @@ fn bind(n: &Node) -> bool {
         ));
         let changes =
             crate::cm::read(|h| crate::cm::setup::device(h, &n.instance, package, model, &id));
-        changes.iter().for_each(crate::cm::apply);
+        // What the plan says of the device stands over what the INF says.
+        let over = crate::cm::setup::of_plan(&bundle.plan, &n.instance);
+        changes.iter().chain(&over).for_each(crate::cm::apply);
         return true;
     }
     let ids = || n.hardware.iter().chain(&n.compatible);
@@ -572,6 +575,13 @@ unsafe fn query_requirements(n: &Node) -> usize {
     }
 }
 
+/// Whether the device's key says that it can have message-signaled interrupts.
+fn takes_messages(n: &Node) -> bool {
+    let path = r"Device Parameters\Interrupt Management\MessageSignaledInterruptProperties";
+    let key = format!("{}\\{path}", key(n));
+    crate::cm::read(|h| h.dword(&key, "MSISupported")) == Some(1)
+}
+
 /// Asks for resources, assigns them, and starts a device.
 ///
 /// # Safety
@@ -591,6 +601,7 @@ pub unsafe fn start(n: &mut Node) -> bool {
         0 => Some(Assigned::default()),
         list => arbitrate(
             list as *const IO_RESOURCE_REQUIREMENTS_LIST,
+            takes_messages(n),
             &mut arbiter::Machine,
         ),
     };
@@ -855,7 +866,9 @@ unsafe fn remove_now(raw: *mut Node) {
         // ("IRP_MN_QUERY_DEVICE_RELATIONS": bus relations are queried when a device is enumerated and while it is active).
         super::delay(BETWEEN_REMOVALS);
     }
-    if n.state != State::Removed {
+    // A device that was removed while it was there gets a REMOVE once more when its bus stops reporting it: that one is the end
+    // of its PDO ("Removing a Device in a Bus Driver").
+    if n.state != State::Removed || !n.reported {
         must(n, IRP_MN_REMOVE_DEVICE, "IRP_MN_REMOVE_DEVICE");
         check_detached(n);
         give_back(n);

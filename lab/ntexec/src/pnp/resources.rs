@@ -282,16 +282,22 @@ pub fn io_list(
     out
 }
 
-/// Assigns the first alternative that can be had. `None` if none can.
+/// Assigns the first alternative that can be had. `None` if none can. Without `messages` no message-signaled interrupt is
+/// given, as to a device whose key does not say `MSISupported` ("Enabling Message-Signaled Interrupts in the Registry").
 ///
 /// # Safety
 /// As [`alternatives`].
 pub unsafe fn arbitrate(
     list: *const IO_RESOURCE_REQUIREMENTS_LIST,
+    messages: bool,
     arbiter: &mut impl Arbiter,
 ) -> Option<Assigned> {
     let (interface, bus) = ((*list).InterfaceType, (*list).BusNumber);
-    for descriptors in alternatives(list) {
+    let is_message = |d: &IO_RESOURCE_DESCRIPTOR| {
+        d.Type == CmResourceTypeInterrupt && d.Flags & CM_RESOURCE_INTERRUPT_MESSAGE != 0
+    };
+    for mut descriptors in alternatives(list) {
+        descriptors.retain(|d| messages || !is_message(d));
         let mut interrupts = Vec::new();
         if let Some(pairs) = assign_list(&descriptors, arbiter, &mut interrupts) {
             if pairs.is_empty() {

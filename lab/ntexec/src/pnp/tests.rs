@@ -205,6 +205,28 @@ impl Drop for Bus {
     }
 }
 
+/// A device without drivers that was given resources. The caller has the machine.
+pub unsafe fn device_with(assigned: resources::Assigned) -> *mut DEVICE_OBJECT {
+    let driver = crate::ldr::load_builtin("testbus", bus_entry).unwrap();
+    let child = Child {
+        device: "TEST\\DEVICE".into(),
+        instance: "0".into(),
+        ..Child::default()
+    };
+    let pdo = bus::new_pdo(driver, child).unwrap();
+    ob::ObfReferenceObject(pdo.cast());
+    (*node::discover(null_mut(), pdo).unwrap()).assigned = assigned;
+    pdo
+}
+
+/// The end of such a device.
+pub unsafe fn drop_device(pdo: *mut DEVICE_OBJECT) {
+    let raw: *mut Node = node::of(pdo).unwrap();
+    node::remove(raw, false);
+    node::drop_node(raw);
+    bus::delete(pdo);
+}
+
 fn of(name: &str, minors: &[u8]) -> Vec<(String, u8)> {
     minors.iter().map(|m| (name.to_string(), *m)).collect()
 }
@@ -239,6 +261,25 @@ fn a_child_that_comes_back_is_a_new_device() {
     assert_eq!(bus.heard(), of("a", &[ADDED, IRP_MN_START_DEVICE]));
     bus.changed(&["a"]);
     assert_eq!(bus.heard(), []);
+}
+
+#[test]
+fn a_child_that_was_removed_while_it_was_there_gets_another_remove_when_it_goes() {
+    let bus = Bus::with(&["a"]);
+    // SAFETY: as in `with`; devices are in their driver's list until they are deleted.
+    let devices = || unsafe {
+        let mut device = (*(*(*bus.node).pdo).DriverObject).DeviceObject;
+        let mut count = 0;
+        while !device.is_null() {
+            (count, device) = (count + 1, (*device).NextDevice);
+        }
+        count
+    };
+    // SAFETY: as in `with`.
+    unsafe { node::remove((&(*bus.node).children)[0], false) };
+    assert_eq!(devices(), 3);
+    bus.changed(&[]);
+    assert_eq!((bus.states(), devices()), (Vec::new(), 2));
 }
 
 #[test]

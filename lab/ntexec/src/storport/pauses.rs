@@ -7,6 +7,7 @@ use super::adapter::Adapter;
 use super::os::*;
 use super::request;
 use super::srb::Address;
+use super::unit::Unit;
 
 fn until(seconds: u32) -> u64 {
     now() + u64::from(seconds) * SECOND
@@ -50,6 +51,17 @@ pub unsafe extern "win64" fn StorPortReady(extension: *mut c_void) -> u8 {
     u8::from(ready)
 }
 
+/// The adapter of a device extension, and its unit at an address.
+///
+/// # Safety
+/// `extension` must be a miniport's device extension.
+unsafe fn unit_at<'a>(extension: *mut c_void, address: Address) -> Option<(&'a Adapter, &'a Unit)> {
+    let adapter = Adapter::of(extension)?;
+    // SAFETY: units in the adapter's list are alive.
+    let unit = unsafe { adapter.unit(address)?.as_ref() }?;
+    Some((adapter, unit))
+}
+
 /// StorPortPauseDevice.
 pub unsafe extern "win64" fn StorPortPauseDevice(
     extension: *mut c_void,
@@ -58,13 +70,10 @@ pub unsafe extern "win64" fn StorPortPauseDevice(
     lun: u8,
     seconds: u32,
 ) -> u8 {
-    let Some(adapter) = Adapter::of(extension) else {
+    let Some((_, unit)) = unit_at(extension, Address { path, target, lun }) else {
         return 0;
     };
-    let Some(unit) = adapter.unit(Address { path, target, lun }) else {
-        return 0;
-    };
-    (*unit).queue.lock().gate.pause(until(seconds));
+    unit.queue.lock().gate.pause(until(seconds));
     1
 }
 
@@ -75,13 +84,10 @@ pub unsafe extern "win64" fn StorPortResumeDevice(
     target: u8,
     lun: u8,
 ) -> u8 {
-    let Some(adapter) = Adapter::of(extension) else {
+    let Some((adapter, unit)) = unit_at(extension, Address { path, target, lun }) else {
         return 0;
     };
-    let Some(unit) = adapter.unit(Address { path, target, lun }) else {
-        return 0;
-    };
-    let resumed = (*unit).queue.lock().gate.resume();
+    let resumed = unit.queue.lock().gate.resume();
     request::kick_later(adapter);
     u8::from(resumed)
 }
@@ -94,13 +100,10 @@ pub unsafe extern "win64" fn StorPortDeviceBusy(
     lun: u8,
     requests: u32,
 ) -> u8 {
-    let Some(adapter) = Adapter::of(extension) else {
+    let Some((_, unit)) = unit_at(extension, Address { path, target, lun }) else {
         return 0;
     };
-    let Some(unit) = adapter.unit(Address { path, target, lun }) else {
-        return 0;
-    };
-    (*unit).queue.lock().gate.set_busy(requests);
+    unit.queue.lock().gate.set_busy(requests);
     1
 }
 
@@ -111,13 +114,10 @@ pub unsafe extern "win64" fn StorPortDeviceReady(
     target: u8,
     lun: u8,
 ) -> u8 {
-    let Some(adapter) = Adapter::of(extension) else {
+    let Some((adapter, unit)) = unit_at(extension, Address { path, target, lun }) else {
         return 0;
     };
-    let Some(unit) = adapter.unit(Address { path, target, lun }) else {
-        return 0;
-    };
-    let ready = (*unit).queue.lock().gate.ready();
+    let ready = unit.queue.lock().gate.ready();
     request::kick_later(adapter);
     u8::from(ready)
 }

@@ -96,14 +96,16 @@ pub(crate) unsafe fn pnp(pointer: *mut Unit, irp: *mut IRP) -> NTSTATUS {
             hold(unit, false);
             complete(irp, STATUS_SUCCESS, 0)
         }
-        IRP_MN_STOP_DEVICE => {
+        IRP_MN_QUERY_STOP_DEVICE | IRP_MN_STOP_DEVICE => {
             hold(unit, true);
+            complete(irp, STATUS_SUCCESS, 0)
+        }
+        IRP_MN_CANCEL_STOP_DEVICE => {
+            hold(unit, false);
             complete(irp, STATUS_SUCCESS, 0)
         }
         IRP_MN_QUERY_REMOVE_DEVICE
         | IRP_MN_CANCEL_REMOVE_DEVICE
-        | IRP_MN_QUERY_STOP_DEVICE
-        | IRP_MN_CANCEL_STOP_DEVICE
         | IRP_MN_DEVICE_USAGE_NOTIFICATION => complete(irp, STATUS_SUCCESS, 0),
         IRP_MN_SURPRISE_REMOVAL => {
             if hw_control(unit, SCSI_UNIT_SURPRISE_REMOVAL) {
@@ -227,8 +229,8 @@ unsafe fn capabilities(unit: &Unit, irp: *mut IRP, caps: *mut DEVICE_CAPABILITIE
     complete(irp, STATUS_SUCCESS, 0)
 }
 
-/// Between STOP and START requests wait ("Holding Incoming IRPs When a Device Is Paused"): the queue is locked, and those
-/// that the miniport has come back.
+/// From QUERY_STOP until CANCEL_STOP or START requests wait ("Handling an IRP_MN_QUERY_STOP_DEVICE Request", "Holding Incoming
+/// IRPs When a Device Is Paused"): the queue is locked, and those that the miniport has come back.
 fn hold(unit: &Unit, stopped: bool) {
     unit.queue.lock().set_locked(stopped);
     // SAFETY: the adapter outlives its units.

@@ -58,7 +58,7 @@ fn aligned(list: &[u8]) -> Vec<u64> {
 fn run(descriptors: &[IO_RESOURCE_DESCRIPTOR], arbiter: &mut Simple) -> Option<Assigned> {
     let list = aligned(&io_list(PCIBus, 0, 0, descriptors));
     // SAFETY: a well-formed list.
-    unsafe { arbitrate(list.as_ptr().cast(), arbiter) }
+    unsafe { arbitrate(list.as_ptr().cast(), true, arbiter) }
 }
 
 fn descriptors(list: &[u8]) -> Vec<CM_PARTIAL_RESOURCE_DESCRIPTOR> {
@@ -112,6 +112,16 @@ fn a_line_and_one_message_a_processor_are_assigned_in_order() {
         CM_RESOURCE_INTERRUPT_LATCHED | CM_RESOURCE_INTERRUPT_MESSAGE
     );
     assert_eq!(a.interrupts.iter().filter(|i| i.message).count(), 2);
+}
+
+#[test]
+fn a_device_that_is_not_to_have_messages_gets_its_line_only() {
+    let list = [want_line(28), want_message(1), want_message(2)];
+    let list = aligned(&io_list(PCIBus, 0, 0, &list));
+    // SAFETY: a well-formed list.
+    let a = unsafe { arbitrate(list.as_ptr().cast(), false, &mut Simple::default()) }.unwrap();
+    assert_eq!(descriptors(&a.raw).len(), 1);
+    assert!(a.interrupts.iter().all(|i| !i.message));
 }
 
 #[test]
