@@ -82,7 +82,7 @@ pub(crate) struct Adapter {
     /// Counts NDIS_STATUS_TASK_OFFLOAD_CURRENT_CONFIG
     pub(super) config_indications: AtomicU32,
     pub(super) filter: AtomicU32,
-    /// When the filter became 0 last
+    /// When the filter became 0 last; 0 if it was never anything else
     pub(super) filter_cleared: AtomicU64,
     pub(super) multicast: Lock<Vec<[u8; 6]>>,
     /// Lets one OID request through

@@ -210,14 +210,12 @@ mod tests {
     fn data_lies_where_both_descriptions_say() {
         let (mut first, mut second) = (mdl(10), mdl(20));
         first.Next = &mut second;
-        let mut nb = NET_BUFFER {
-            MdlChain: &mut first,
-            CurrentMdl: &mut second,
-            CurrentMdlOffset: 2,
-            DataOffset: 12,
-            DataLength: 18,
-            ..zeroed()
-        };
+        let mut nb: NET_BUFFER = zeroed();
+        nb.MdlChain = &mut first;
+        nb.CurrentMdl = &mut second;
+        nb.CurrentMdlOffset = 2;
+        nb.DataOffset = 12;
+        nb.DataLength = 18;
         // SAFETY: all of it lives here.
         unsafe {
             assert_eq!(data_faults(&nb), None);
@@ -235,21 +233,17 @@ mod tests {
     fn a_link_that_changes_is_seen() {
         let (mut first, mut second) = (mdl(10), mdl(20));
         first.Next = &mut second;
-        let mut nb = NET_BUFFER {
-            MdlChain: &mut first,
-            CurrentMdl: &mut first,
-            DataLength: 30,
-            ..zeroed()
-        };
-        let mut list = NET_BUFFER_LIST {
-            FirstNetBuffer: &mut nb,
-            ..zeroed()
-        };
+        let mut nb: NET_BUFFER = zeroed();
+        nb.MdlChain = &mut first;
+        nb.CurrentMdl = &mut first;
+        nb.DataLength = 30;
+        let mut list: NET_BUFFER_LIST = zeroed();
+        list.FirstNetBuffer = &mut nb;
         // SAFETY: all of it lives here.
         unsafe {
             let before = shape(&mut list);
             assert_eq!(shape(&mut list), before);
-            first.Next = core::ptr::null_mut();
+            (&raw mut first.Next).write(core::ptr::null_mut());
             assert_ne!(shape(&mut list), before);
         }
     }

@@ -42,6 +42,25 @@ unsafe impl Sync for Driver {}
 // SAFETY: see above.
 unsafe impl Send for Driver {}
 
+#[cfg(test)]
+impl Driver {
+    /// A driver for tests, of NDIS 6.84.
+    pub(super) fn fake(name: &str, handlers: NDIS_MINIPORT_DRIVER_CHARACTERISTICS) -> Self {
+        Self {
+            object: 0,
+            name: String::from(name),
+            registry_path: String::new(),
+            context: 0,
+            version: (6, 84),
+            flags: NDIS_WDM_DRIVER,
+            handlers,
+            pnp: Lock::new(None),
+            registered: AtomicBool::new(true),
+            setting_options: AtomicBool::new(false),
+        }
+    }
+}
+
 static DRIVERS: Lock<Vec<&'static Driver>> = Lock::new(Vec::new());
 
 /// The driver of a handle.

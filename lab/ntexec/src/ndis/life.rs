@@ -36,8 +36,18 @@ impl Drop for Operation {
     }
 }
 
-/// Calls MiniportInitializeEx, and has the adapter bound and restarted if it succeeds. PASSIVE_LEVEL.
+/// Initialises an adapter, and has it bound and restarted if that succeeds. PASSIVE_LEVEL.
 pub(super) fn initialize(adapter: &'static Adapter) -> NDIS_STATUS {
+    let status = begin(adapter);
+    if status == NDIS_STATUS_SUCCESS {
+        let generation = adapter.generation();
+        crate::io::work::queue(move || bring_up(adapter, generation));
+    }
+    status
+}
+
+/// Calls MiniportInitializeEx, and looks at what it did.
+pub(super) fn begin(adapter: &'static Adapter) -> NDIS_STATUS {
     let _operation = Operation::begin(adapter);
     *adapter.attributes.lock() = None;
     *adapter.offload.lock() = offload::Offloads::default();
@@ -81,8 +91,6 @@ pub(super) fn initialize(adapter: &'static Adapter) -> NDIS_STATUS {
         halt(adapter, NdisHaltDeviceInitializationFailed);
         return NDIS_STATUS_FAILURE;
     }
-    let generation = adapter.generation();
-    crate::io::work::queue(move || bring_up(adapter, generation));
     NDIS_STATUS_SUCCESS
 }
 
@@ -120,7 +128,7 @@ fn call_initialize(adapter: &'static Adapter) -> NDIS_STATUS {
 }
 
 /// What NDIS does with an adapter that has just been initialised: its own OIDs, the binding, the restart.
-fn bring_up(adapter: &'static Adapter, generation: u32) {
+pub(super) fn bring_up(adapter: &'static Adapter, generation: u32) {
     let _operation = Operation::begin(adapter);
     if adapter.generation() != generation || adapter.state() != State::Paused {
         return;

@@ -74,3 +74,6 @@ exports! {
         NdisGetRssProcessorInformation, NdisGetSystemUpTimeEx, NdisWriteErrorLogEntry,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -325,7 +325,9 @@ fn set_filter(adapter: &'static Adapter, buffer: &[u8]) -> Result<(), NDIS_STATU
         &mut buffer.to_vec(),
     );
     if new == 0 {
-        adapter.filter_cleared.store(now(), Ordering::Release);
+        adapter
+            .filter_cleared
+            .store(now().max(1), Ordering::Release);
     }
     adapter
         .filter

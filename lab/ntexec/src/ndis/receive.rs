@@ -159,7 +159,7 @@ pub(super) unsafe extern "win64" fn NdisMIndicateReceiveNetBufferLists(
     }
     let i = indication(adapter, flags);
     let cleared = adapter.filter_cleared.load(Ordering::Acquire);
-    if i.filter == 0 && now().saturating_sub(cleared) > ON_ITS_WAY {
+    if i.filter == 0 && (cleared == 0 || now().saturating_sub(cleared) > ON_ITS_WAY) {
         broken(format_args!(
             "frames are indicated while the packet filter is 0"
         ));

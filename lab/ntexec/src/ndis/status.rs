@@ -151,8 +151,10 @@ mod tests {
     #[test]
     fn sizes_that_are_swapped_are_found() {
         let mut up = link(MediaConnectStateConnected);
-        let at: PVOID = (&raw mut up).cast();
-        // SAFETY: the buffers are as long as is said, or longer.
+        let mut small = link(MediaConnectStateConnected);
+        small.Header.Size = NDIS_SIZEOF_STATUS_INDICATION_REVISION_1 - 80;
+        let (at, bad): (PVOID, PVOID) = ((&raw mut up).cast(), (&raw mut small).cast());
+        // SAFETY: the buffers are as long as is said, or not read beyond their size.
         unsafe {
             assert!(read(&indication(NDIS_STATUS_LINK_STATE, at, 39), (6, 84)).is_err());
             assert!(
@@ -162,8 +164,8 @@ mod tests {
                 )
                 .is_err()
             );
-            up.Header.Size = NDIS_SIZEOF_STATUS_INDICATION_REVISION_1 - 80;
-            assert!(read(&indication(NDIS_STATUS_LINK_STATE, at, 112), (6, 84)).is_err());
+            let i = indication(NDIS_STATUS_LINK_STATE, bad, 112);
+            assert!(read(&i, (6, 84)).is_err());
         }
     }
 
