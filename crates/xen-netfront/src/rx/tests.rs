@@ -3,11 +3,14 @@ use std::vec;
 use std::vec::Vec;
 
 use proptest::prelude::*;
-use xen_abi::netif::{ExtraInfo, RxFlags};
+use xen_abi::netif::{
+    EXTRA_FLAG_MORE, ExtraGso, ExtraHash, ExtraInfo, ExtraType, GsoType, RxFlags, RxResponse,
+};
 use xen_front::RingMemory as _;
 
 use super::*;
 use crate::frames::Frame;
+use crate::grant::Held;
 use crate::header::{HEADER_MAX, Headers};
 use crate::model::{Delivery, FlatMemory, RSP_PROD, Receiver, RxBackend};
 
