@@ -9,10 +9,13 @@ use lab_protocol::record::Io;
 
 use super::disk_steps::{Area, Tally, compare, with_knowledge};
 use super::pattern::{Random, Stamp, UNIT};
-use crate::disk::client::{Engine, Handle};
+use crate::disk::client::{Engine, Handle, find};
 
 /// Space in a buffer for data that begin anywhere in a page.
 const SHIFT_ROOM: usize = 4096;
+/// How long PnP may take to remove a disk whose requests fail.
+const GONE_WITHIN_MS: i64 = 60_000;
+const POLL_MS: i64 = 50;
 
 #[derive(Clone, Copy)]
 struct Request {
@@ -49,11 +52,15 @@ pub(super) fn run(
         generation: 0,
     };
     let mut under_way: Vec<Option<Request>> = alloc::vec![None; depth];
-    let (mut moved, mut failed) = (0u64, None);
+    let (mut moved, mut failed, mut wrong) = (0u64, None, None);
     let mut tally = Tally::begin();
     loop {
         for slot in 0..depth {
-            if failed.is_some() || moved >= step.bytes.0 || under_way[slot].is_some() {
+            if failed.is_some()
+                || wrong.is_some()
+                || moved >= step.bytes.0
+                || under_way[slot].is_some()
+            {
                 continue;
             }
             let Some(request) = choose(&mut random, disk, step, &area, min, max, &under_way) else {
@@ -86,6 +93,13 @@ pub(super) fn run(
         };
         tally.count(&finished, request.write);
         if finished.status < 0 || finished.moved != request.length {
+            if request.write {
+                // It may hold the old or the new: nothing is known.
+                let count = request.length as u64 / UNIT as u64;
+                with_knowledge(io.target, |known| {
+                    known.reset(request.offset / UNIT as u64, count)
+                });
+            }
             failed.get_or_insert_with(|| {
                 let what = if request.write { "write" } else { "read" };
                 format!(
@@ -97,12 +111,37 @@ pub(super) fn run(
             let bytes =
                 &engine.buffer(finished.slot)[request.shift..request.shift + request.length];
             if let Err(why) = compare(stamp, request.offset, bytes, false) {
-                failed.get_or_insert(why);
+                wrong.get_or_insert(why);
             }
         }
     }
     tally.end(io);
-    failed.map_or(Ok(()), Err)
+    match (wrong, failed) {
+        (Some(why), _) => Err(why),
+        (None, None) if step.until_gone => Err("all was moved and no request failed".into()),
+        (None, None) => Ok(()),
+        (None, Some(_)) if step.until_gone => wait_until_gone(io.target),
+        (None, Some(why)) => Err(why),
+    }
+}
+
+/// Waits until PnP has removed the disk.
+fn wait_until_gone(target: u32) -> Result<(), String> {
+    for _ in 0..GONE_WITHIN_MS / POLL_MS {
+        if find(target).is_none() {
+            return Ok(());
+        }
+        delay(POLL_MS);
+    }
+    Err(format!(
+        "requests failed, and {GONE_WITHIN_MS} ms later the disk is still there"
+    ))
+}
+
+fn delay(ms: i64) {
+    let interval = -ms * 10_000;
+    // SAFETY: PASSIVE_LEVEL, a local interval.
+    unsafe { crate::ke::KeDelayExecutionThread(0, 0, &raw const interval) };
 }
 
 /// A request that touches none of those under way.
