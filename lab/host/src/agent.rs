@@ -15,7 +15,6 @@ use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -60,17 +59,15 @@ pub enum News {
 }
 
 impl Agent {
-    /// Connects to QEMU's end of the channel; `news` gets what the agent reports by itself.
+    /// Talks over QEMU's end of the channel; `news` gets what the agent reports by itself.
     ///
     /// # Errors
-    /// If there is no such socket.
-    pub fn connect(
-        socket: &Path,
+    /// If the socket cannot be shared.
+    pub fn new(
+        socket: UnixStream,
         log: Log,
         news: impl FnMut(News) + Send + 'static,
     ) -> anyhow::Result<Self> {
-        let socket = UnixStream::connect(socket)
-            .with_context(|| format!("cannot connect to {}", socket.display()))?;
         let waiters: Waiters = Arc::new(Mutex::new(Some(HashMap::new())));
         let reader = BufReader::new(socket.try_clone()?);
         let (of_reader, log_of_reader) = (Arc::clone(&waiters), log.clone());
@@ -240,7 +237,10 @@ mod tests {
             .unwrap()
             .log("agent.log")
             .unwrap();
-        (Agent::connect(&path, log, |_| {}).unwrap(), folder)
+        (
+            Agent::new(UnixStream::connect(&path).unwrap(), log, |_| {}).unwrap(),
+            folder,
+        )
     }
 
     #[test]

@@ -14,6 +14,7 @@ use anyhow::bail;
 use dom0_agent::StateChange;
 use std::fs;
 use std::fs::File;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Child;
 use std::sync::mpsc;
@@ -238,7 +239,11 @@ fn connect(
 ) -> anyhow::Result<Agent> {
     let socket = work.join(qemu::AGENT_SOCKET);
     let start = Instant::now();
-    while !socket.exists() {
+    // QEMU makes the socket first and listens on it a moment later.
+    let stream = loop {
+        if let Ok(stream) = UnixStream::connect(&socket) {
+            break stream;
+        }
         if let Some(status) = qemu.try_wait()? {
             bail!("QEMU ended at once: {status}");
         }
@@ -247,8 +252,8 @@ fn connect(
         }
         interrupt::check()?;
         std::thread::sleep(interrupt::INTERVAL);
-    }
-    Agent::connect(&socket, logs.log("agent.log")?, move |news| {
+    };
+    Agent::new(stream, logs.log("agent.log")?, move |news| {
         let event = match news {
             News::Ready => Event::Ready,
             News::State(change) => Event::State(change),
