@@ -460,6 +460,18 @@ pub fn for_each(mut f: impl FnMut(&KTHREAD)) {
     locked.unlock();
 }
 
+/// How many threads that began in a range of code have not ended.
+pub fn begun_in(code: core::ops::Range<usize>) -> usize {
+    let mut count = 0;
+    for_each(|t| {
+        let begun = t
+            .start
+            .is_some_and(|start| code.contains(&(start as usize)));
+        count += usize::from(begun && !matches!(t.state, State::Ended | State::Dead));
+    });
+    count
+}
+
 exports! { pub static EXPORTS;
     Ntoskrnl {
         KeGetCurrentThread, PsGetCurrentThread, PsCreateSystemThread, PsTerminateSystemThread, PsGetCurrentThreadId,
