@@ -347,9 +347,21 @@ unsafe fn unmap(id: u32) {
         name: image.name.clone(),
     });
     report_leaks(&image);
-    for at in core::iter::once(image.base).chain(image.thunks) {
-        modules::unregister(at);
-        crate::mm::image::free(at);
+    let threads = crate::ke::thread::begun_in(image.base..image.base + image.size);
+    if threads == 0 {
+        for at in core::iter::once(image.base).chain(image.thunks) {
+            modules::unregister(at);
+            crate::mm::image::free(at);
+        }
+    } else {
+        // Windows would take the code away under them, and stop with bug check 0xCE when one runs on. Here it stays, so that
+        // what else there is to be seen is seen.
+        violation_by(
+            &image.name,
+            "DriverUnload",
+            "0xCE threads go on after the unload",
+            format_args!("{threads} that the driver began"),
+        );
     }
     for import in image.imports {
         release_import(import);
