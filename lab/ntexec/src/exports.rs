@@ -16,16 +16,19 @@ pub enum Module {
     Ndis,
     /// ksecdd.sys
     Ksecdd,
+    /// netio.sys
+    Netio,
 }
 
 impl Module {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Ntoskrnl,
         Self::Hal,
         Self::Storport,
         Self::Ndis,
         Self::Ksecdd,
+        Self::Netio,
     ];
 
     /// The file name that import tables use.
@@ -36,6 +39,7 @@ impl Module {
             Module::Storport => "storport.sys",
             Module::Ndis => "NDIS.SYS",
             Module::Ksecdd => "ksecdd.sys",
+            Module::Netio => "netio.sys",
         }
     }
 }

@@ -32,6 +32,7 @@ pub mod ldr;
 pub mod mm;
 pub mod ndis;
 pub mod net;
+pub mod netio;
 pub mod ob;
 pub mod pnp;
 pub mod po;

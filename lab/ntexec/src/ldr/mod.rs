@@ -32,6 +32,7 @@ use crate::sync::Lock;
 
 pub mod notify;
 pub mod pe;
+mod resident;
 pub mod tables;
 
 use pe::{Import, Pe};
@@ -75,6 +76,8 @@ pub type Builtin = unsafe extern "win64" fn(*mut DRIVER_OBJECT, *mut UNICODE_STR
 /// Where images come from.
 pub fn init(bundle: &'static Bundle) {
     STATE.lock().bundle = Some(bundle);
+    // SAFETY: once, before drivers run.
+    unsafe { resident::install(Module::Netio) };
 }
 
 fn log(text: &str) {

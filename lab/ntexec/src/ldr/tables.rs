@@ -3,7 +3,7 @@
 use crate::exports::{Export, Module};
 
 /// All of them.
-pub fn tables() -> [&'static [Export]; 25] {
+pub fn tables() -> [&'static [Export]; 26] {
     [
         crate::ke::EXPORTS,
         crate::mm::EXPORTS,
@@ -30,6 +30,7 @@ pub fn tables() -> [&'static [Export]; 25] {
         crate::storport::EXPORTS,
         crate::ndis::EXPORTS,
         crate::ksecdd::EXPORTS,
+        crate::netio::EXPORTS,
     ]
 }
 

@@ -63,6 +63,8 @@ pub(crate) struct Adapter {
     pub(super) name: String,
     /// The device instance
     pub(super) instance: String,
+    /// The device's description
+    pub(super) description: String,
     /// The path of its class key
     pub(super) class_key: String,
     /// NDIS' number of it: interface index
@@ -140,6 +142,8 @@ pub(super) fn create(new: New) -> &'static Adapter {
         fdo: new.fdo,
         pdo: new.pdo,
         lower: new.lower,
+        description: crate::cm::read(|h| h.string(&new.class_key, "DriverDesc"))
+            .unwrap_or_default(),
         instance: new.instance,
         class_key: new.class_key,
         number: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -223,6 +227,12 @@ impl Adapter {
         core::ptr::from_ref(self).cast_mut().cast()
     }
 
+    /// NET_LUID: the interface's type and index.
+    pub(super) fn luid(&self) -> u64 {
+        const ETHERNET: u64 = 6;
+        ETHERNET << 48 | u64::from(self.number) << 24
+    }
+
     /// MiniportAdapterContext.
     pub(super) fn context(&self) -> PVOID {
         self.context.load(Ordering::Acquire)
@@ -279,6 +289,9 @@ impl Adapter {
         Some(Info {
             driver: self.name.clone(),
             instance: self.instance.clone(),
+            description: self.description.clone(),
+            luid: self.luid(),
+            index: self.number,
             state: self.state(),
             permanent_address: general.permanent,
             current_address: general.current,

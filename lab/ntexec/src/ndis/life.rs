@@ -95,7 +95,6 @@ pub(super) fn begin(adapter: &'static Adapter) -> NDIS_STATUS {
 }
 
 fn call_initialize(adapter: &'static Adapter) -> NDIS_STATUS {
-    const ETHERNET: u64 = 6;
     let Some(routine) = adapter.driver.handlers.InitializeHandlerEx else {
         return NDIS_STATUS_FAILURE;
     };
@@ -116,7 +115,7 @@ fn call_initialize(adapter: &'static Adapter) -> NDIS_STATUS {
         IMDeviceInstanceContext: core::ptr::null_mut(),
         MiniportAddDeviceContext: adapter.add_context.load(Ordering::Acquire),
         IfIndex: adapter.number,
-        NetLuid: ETHERNET << 48 | u64::from(adapter.number) << 24,
+        NetLuid: adapter.luid(),
         DefaultPortAuthStates: core::ptr::null_mut(),
         PciDeviceCustomProperties: core::ptr::null_mut(),
     });

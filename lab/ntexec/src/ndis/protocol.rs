@@ -34,6 +34,12 @@ pub struct Info {
     pub driver: String,
     /// The device instance
     pub instance: String,
+    /// The device's description
+    pub description: String,
+    /// NET_LUID
+    pub luid: u64,
+    /// Interface index
+    pub index: u32,
     /// Its state
     pub state: State,
     /// The address that it was made with
