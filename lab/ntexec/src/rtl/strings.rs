@@ -2,6 +2,7 @@
 //!
 //! ANSI is taken as Latin-1, which is what drivers' ASCII names need; a unit above 0xff becomes `?`.
 
+use alloc::vec::Vec;
 use core::ffi::c_void;
 use core::ptr::null_mut;
 
@@ -256,6 +257,16 @@ pub unsafe extern "win64" fn RtlCompareUnicodeString(
     compare((*a).units(), (*b).units(), fold != 0) as i32
 }
 
+/// RtlCompareString: PASSIVE_LEVEL.
+///
+/// # Safety
+/// Both strings are valid.
+pub unsafe extern "win64" fn RtlCompareString(a: *const STRING, b: *const STRING, fold: u8) -> i32 {
+    let units = |string: *const STRING| (*string).bytes().iter().map(|&byte| u16::from(byte));
+    let (a, b): (Vec<u16>, Vec<u16>) = (units(a).collect(), units(b).collect());
+    compare(&a, &b, fold != 0) as i32
+}
+
 /// RtlEqualUnicodeString: PASSIVE_LEVEL.
 ///
 /// # Safety
@@ -506,7 +517,7 @@ crate::exports! {
     Ntoskrnl {
         RtlInitUnicodeString, RtlInitAnsiString, RtlInitString, RtlAnsiStringToUnicodeString,
         RtlUnicodeStringToAnsiString, RtlFreeUnicodeString, RtlFreeAnsiString, RtlAppendUnicodeToString,
-        RtlAppendUnicodeStringToString, RtlCopyUnicodeString, RtlCompareUnicodeString, RtlEqualUnicodeString,
+        RtlAppendUnicodeStringToString, RtlCopyUnicodeString, RtlCompareUnicodeString, RtlCompareString, RtlEqualUnicodeString,
         RtlPrefixUnicodeString, RtlUpcaseUnicodeString, RtlDowncaseUnicodeString, RtlUpcaseUnicodeChar,
         RtlUnicodeStringToInteger, RtlIntegerToUnicodeString, RtlStringFromGUID, RtlGUIDFromString,
     }
@@ -515,10 +526,25 @@ crate::exports! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
 
     fn w(s: &str) -> Vec<u16> {
         s.encode_utf16().collect()
+    }
+
+    #[test]
+    fn counted_strings_are_compared_by_their_bytes() {
+        let string = |text: &'static str| STRING {
+            Length: text.len() as u16,
+            MaximumLength: text.len() as u16,
+            Buffer: text.as_ptr().cast_mut(),
+        };
+        let (lower, upper, longer) = (string("net"), string("NET"), string("nets"));
+        // SAFETY: the strings are valid.
+        unsafe {
+            assert_eq!(RtlCompareString(&lower, &upper, 1), 0);
+            assert!(RtlCompareString(&lower, &upper, 0) > 0);
+            assert!(RtlCompareString(&lower, &longer, 0) < 0);
+        }
     }
 
     #[test]
