@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: this project's drivers serve a disk on real Xen.
 
 use crate::lab::{self, DiskArgs, Lab, NicArgs, Run};
-use crate::{drivers, run};
+use crate::{package, run};
 use lab_host::disk::{self, Disk, DiskOption};
 use lab_host::nic::Nic;
 use lab_host::{interrupt, packages, plan};
@@ -42,7 +42,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let options: Vec<DiskOption> = given.into_iter().chain(own).collect();
     let disks = disk::open_all(&options, args.disks.overwrite)?;
     interrupt::catch()?;
-    let folder = drivers::build(&drivers::Args::default())?;
+    let folder = package::for_the_lab()?;
     let lab = Lab::prepare(None)?;
     let plan = plan_for(&disks, &nics, plan::random()?);
     let session = lab.boot("demo", &disks, lab_host::run::memory(&plan))?;

@@ -1,17 +1,25 @@
 //! `cargo xtask build` and `clippy-drivers`: the Windows drivers.
 
 use crate::run;
+use crate::stamp::{self, Stamp};
 #[cfg(unix)]
 use crate::toolchain::Toolchain;
 use anyhow::{Context as _, ensure};
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// The drivers' target triple.
 pub const TARGET: &str = "x86_64-pc-windows-msvc";
 /// The drivers, by the names of their crates and images.
 pub const DRIVERS: &[&str] = &["xenbus", "xenvbd"];
+
+/// Where drivers are put without another folder.
+pub const OUT: &str = "target/drivers";
+/// cargo's folder for the drivers.
+pub const TARGET_DIR: &str = "target/cross";
 
 /// What to build and where to put it.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -21,6 +29,8 @@ pub struct Args {
     pub out: Option<PathBuf>,
     #[command(flatten)]
     pub scope: Scope,
+    #[command(flatten)]
+    pub stamp: stamp::Options,
 }
 
 /// Which drivers, and cargo's own folder.
@@ -35,7 +45,8 @@ pub struct Scope {
 }
 
 impl Scope {
-    fn crates(&self) -> Vec<&str> {
+    /// The drivers, by name.
+    pub fn crates(&self) -> Vec<&'static str> {
         let all = self.crates.is_empty();
         DRIVERS
             .iter()
@@ -47,11 +58,7 @@ impl Scope {
     /// cargo's folder. wdk-build finds the workspace by walking up from it.
     fn target_dir(&self) -> anyhow::Result<PathBuf> {
         let workspace = run::workspace();
-        let folder = workspace.join(
-            self.target_dir
-                .as_deref()
-                .unwrap_or(Path::new("target/cross")),
-        );
+        let folder = workspace.join(self.target_dir.as_deref().unwrap_or(Path::new(TARGET_DIR)));
         ensure!(
             folder.starts_with(workspace),
             "{} must lie in {}: wdk-build looks for the workspace above it",
@@ -67,62 +74,99 @@ impl Scope {
 /// # Errors
 /// If the tool chain cannot be had or a build fails.
 pub fn build(args: &Args) -> anyhow::Result<PathBuf> {
+    let stamp = Stamp::new(&args.stamp)?;
     let crates = args.scope.crates();
     let target_dir = args.scope.target_dir()?;
     let out = match &args.out {
         Some(out) => std::path::absolute(out)?,
-        None => run::workspace().join("target/drivers"),
+        None => run::workspace().join(OUT),
     };
     let title = format!("building {}", crates.join(", "));
-    eprintln!("{title}");
-    let mut command = cargo("build", &target_dir)?;
-    command.arg("--release");
-    for name in &crates {
-        command.args(["--package", name]);
-    }
-    let finished = run::step(&title, &mut command)?;
+    let time = compile(&title, run::workspace(), &target_dir, &crates, &stamp)?;
     let built = target_dir.join(TARGET).join("release");
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     for name in &crates {
-        install(&built, name, &out)?;
+        install(&built, name, &stamp, &out)?;
     }
     eprintln!(
         "built {} in {:.1} s: {}",
         crates.join(", "),
-        finished.time.as_secs_f64(),
+        time.as_secs_f64(),
         out.display()
     );
     Ok(out)
 }
 
+/// Lets cargo build drivers of a workspace, this one or a copy of it.
+///
+/// # Errors
+/// If the tool chain cannot be had or a build fails.
+pub fn compile(
+    title: &str,
+    workspace: &Path,
+    target_dir: &Path,
+    crates: &[&str],
+    stamp: &Stamp,
+) -> anyhow::Result<Duration> {
+    eprintln!("{title}");
+    let mut command = cargo("build", workspace, target_dir)?;
+    command
+        .arg("--release")
+        .env("XEN_DRIVERS_VENDOR", &stamp.vendor)
+        .env("XEN_DRIVERS_BUILD", stamp.version[3].to_string());
+    for name in crates {
+        command.args(["--package", name]);
+    }
+    Ok(run::step(title, &mut command)?.time)
+}
+
 /// A cargo command for the drivers: with the cross tool chain.
 #[cfg(unix)]
-fn cargo(subcommand: &str, target_dir: &Path) -> anyhow::Result<Command> {
-    Toolchain::provide()?.driver_cargo(subcommand, target_dir)
+fn cargo(subcommand: &str, workspace: &Path, target_dir: &Path) -> anyhow::Result<Command> {
+    Toolchain::provide()?.driver_cargo(subcommand, workspace, target_dir)
 }
 
 /// A cargo command for the drivers: with the WDK that the prompt was set up for.
 #[cfg(windows)]
-fn cargo(subcommand: &str, target_dir: &Path) -> anyhow::Result<Command> {
+fn cargo(subcommand: &str, workspace: &Path, target_dir: &Path) -> anyhow::Result<Command> {
     let mut command = run::host_cargo(subcommand);
     command
+        .current_dir(workspace)
         .args(["--locked", "--target", TARGET])
         .env("CARGO_TARGET_DIR", target_dir);
     Ok(command)
 }
 
 /// Puts a driver's three files into a folder.
-fn install(built: &Path, name: &str, out: &Path) -> anyhow::Result<()> {
-    let inf = run::workspace().join("inf").join(format!("{name}.inf"));
-    for (from, suffix) in [
-        (built.join(format!("{name}.dll")), "sys"),
-        (built.join(format!("{name}.pdb")), "pdb"),
-        (inf, "inf"),
-    ] {
-        let to = out.join(format!("{name}.{suffix}"));
+fn install(built: &Path, name: &str, stamp: &Stamp, out: &Path) -> anyhow::Result<()> {
+    for (suffix, new) in [("dll", "sys"), ("pdb", "pdb")] {
+        let from = built.join(format!("{name}.{suffix}"));
+        let to = out.join(format!("{name}.{new}"));
         replace(&from, &to)
             .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
     }
+    let file = format!("{name}.inf");
+    let from = run::workspace().join("inf").join(&file);
+    let text =
+        fs::read_to_string(&from).with_context(|| format!("cannot read {}", from.display()))?;
+    let text = stamp
+        .inf(&text)
+        .with_context(|| from.display().to_string())?;
+    write(&out.join(&file), text.as_bytes())
+}
+
+/// Writes a file so that it is there as a whole or not at all.
+pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let folder = path.parent().context("a file lies in a folder")?;
+    let failed = || format!("cannot write {}", path.display());
+    let mut new = tempfile::NamedTempFile::new_in(folder).with_context(failed)?;
+    new.write_all(bytes).with_context(failed)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(new.path(), fs::Permissions::from_mode(0o644))?;
+    }
+    new.persist(path).with_context(failed)?;
     Ok(())
 }
 
@@ -141,7 +185,7 @@ pub fn replace(from: &Path, to: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// If the tool chain cannot be had or clippy finds something.
 pub fn clippy(scope: &Scope) -> anyhow::Result<()> {
-    let mut command = cargo("clippy", &scope.target_dir()?)?;
+    let mut command = cargo("clippy", run::workspace(), &scope.target_dir()?)?;
     for name in scope.crates() {
         command.args(["--package", name]);
     }

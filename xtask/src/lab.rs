@@ -1,6 +1,6 @@
 //! `cargo xtask lab`: a plan on real Xen, with any drivers and disks.
 
-use crate::{drivers, guest, run};
+use crate::{drivers, guest, package, run};
 use anyhow::Context as _;
 use lab_host::disk::{self, Disk, DiskOption};
 use lab_host::nic::{self, Nic, NicOption};
@@ -107,7 +107,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let lab = Lab::prepare(args.guest.clone())?;
     let mut paths = args.drivers.clone();
     if paths.is_empty() {
-        paths = vec![drivers::build(&drivers::Args::default())?];
+        paths = vec![package::for_the_lab()?];
         given = lab_host::drivers::read(&paths)?;
     }
     let name = args.plan.file_stem().map_or_else(
@@ -219,11 +219,14 @@ impl Lab {
     pub fn run(&self, session: &Session, run: Run<'_>) -> anyhow::Result<Report> {
         eprintln!("{}: seed {}", run.name, run.plan.guest.seed);
         let start = Instant::now();
+        // A package has no PDBs: those of this project's drivers lie where they are built.
+        let mut folders = run.folders.to_vec();
+        folders.push(run::workspace().join(drivers::OUT));
         let setup = lab_host::run::Setup {
             name: run.name,
             guest: &self.guest,
             packages: run.packages,
-            folders: run.folders,
+            folders: &folders,
             plan: run.plan,
             disks: run.disks,
             nics: run.nics,

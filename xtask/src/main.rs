@@ -1,5 +1,6 @@
 //! One command line for building, checking, running and testing: `cargo xtask --help`.
 
+mod check_inf;
 mod check_sys;
 #[cfg(unix)]
 mod demo;
@@ -11,7 +12,12 @@ mod guest;
 #[cfg(unix)]
 mod lab;
 mod layouts;
+#[cfg(unix)]
+mod package;
+#[cfg(unix)]
+mod reproducible;
 mod run;
+mod stamp;
 #[cfg(unix)]
 mod test;
 #[cfg(unix)]
@@ -28,6 +34,8 @@ enum Command {
     /// Build the lab's guest, the NT executive as a bare-metal kernel
     #[cfg(unix)]
     BuildGuest(guest::Args),
+    /// Check INF files by the rules of InfVerif that matter, and their ids against the bus driver's
+    CheckInf(check_inf::Args),
     /// Check that Windows would load driver images, on 10 1607 and later and with memory integrity
     CheckSys(check_sys::Args),
     /// Compare what the crates declare of Windows' kernel with the headers of a WDK
@@ -38,6 +46,9 @@ enum Command {
     /// Run a plan on real Xen, with any driver packages and disks
     #[cfg(unix)]
     Lab(lab::Args),
+    /// Make the driver package: a signed folder and archive to install from
+    #[cfg(unix)]
+    Package(package::Args),
     /// Say what is missing on this machine and how to get it
     #[cfg(unix)]
     Doctor,
@@ -52,6 +63,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    #[cfg(unix)]
+    if let Some(code) = toolchain::shim::run() {
+        return code;
+    }
     let command = match Command::try_parse() {
         Ok(command) => command,
         Err(error) => {
@@ -79,12 +94,15 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Build(args) => drivers::build(&args).map(|_| ExitCode::SUCCESS),
         #[cfg(unix)]
         Command::BuildGuest(args) => guest::build(&args).map(|_| ExitCode::SUCCESS),
+        Command::CheckInf(args) => check_inf::run(&args).map(|()| ExitCode::SUCCESS),
         Command::CheckSys(args) => check_sys::run(&args).map(|()| ExitCode::SUCCESS),
         Command::CheckLayouts(args) => layouts::run(&args).map(|()| ExitCode::SUCCESS),
         #[cfg(unix)]
         Command::Demo(args) => demo::run(&args),
         #[cfg(unix)]
         Command::Lab(args) => lab::run(&args),
+        #[cfg(unix)]
+        Command::Package(args) => package::run(&args).map(|_| ExitCode::SUCCESS),
         #[cfg(unix)]
         Command::Doctor => doctor::run(),
         #[cfg(unix)]

@@ -31,6 +31,8 @@ pub mod dpc;
 #[cfg(windows)]
 pub mod event;
 #[cfg(windows)]
+mod guard;
+#[cfg(windows)]
 pub mod interrupt;
 #[cfg(windows)]
 pub mod irp;

@@ -11,6 +11,16 @@ pub const MAX_CLASS: usize = 16;
 /// list of hardware ids has one a revision and the class-independent one.
 pub const MAX_UNITS: usize = 512;
 
+/// PCI vendor id of Xen's platform devices.
+pub const XEN_VENDOR: u16 = 0x5853;
+
+/// PCI device ids of the platform devices that the drivers bind: Xen's own, its name on some XenServer hosts, and the one
+/// that XenServer and XCP-ng add for drivers from Windows Update.
+pub const PLATFORM_DEVICES: [u16; 3] = [0x0001, 0x0002, 0xC000];
+
+/// The two characters of the Xen Project's drivers in device ids; `XS` and `XN` are taken by Citrix and XCP-ng.
+pub const PREFIX: [u8; 2] = *b"XP";
+
 /// What goes before the class in every id: two characters of the vendor and the PCI device id of the
 /// platform device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

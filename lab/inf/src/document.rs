@@ -17,9 +17,14 @@ pub struct Line {
 }
 
 /// A section. Sections of one name are one.
-#[derive(Clone, Debug, Default)]
-struct Section {
-    lines: Vec<Line>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// Its name as it is written where it is first.
+    pub name: String,
+    /// The line of its first header, from 1.
+    pub number: u32,
+    /// Its entries.
+    pub lines: Vec<Line>,
 }
 
 /// An INF file.
@@ -80,6 +85,14 @@ impl Document {
             .map(|section| section.lines.as_slice())
     }
 
+    /// All sections, in the order of the file.
+    #[must_use]
+    pub fn sections(&self) -> Vec<&Section> {
+        let mut sections: Vec<&Section> = self.sections.values().collect();
+        sections.sort_by_key(|section| section.number);
+        sections
+    }
+
     /// A section's entries.
     pub(crate) fn required(&self, name: &str, from: u32) -> Result<&[Line], Error> {
         self.section(name)
@@ -111,18 +124,25 @@ fn sections(items: Vec<(u32, Item)>) -> Result<HashMap<String, Section>, At> {
     for (number, item) in items {
         match item {
             Item::Section(name) => {
-                let name = name.to_lowercase();
-                sections.entry(name.clone()).or_default();
-                current = Some(name);
+                let key = name.to_lowercase();
+                sections.entry(key.clone()).or_insert_with(|| Section {
+                    name,
+                    number,
+                    lines: Vec::new(),
+                });
+                current = Some(key);
             }
             Item::Entry { key, fields } => {
-                let name = current.as_ref().ok_or((number, Problem::OutsideSection))?;
+                let section = current
+                    .as_ref()
+                    .and_then(|key| sections.get_mut(key))
+                    .ok_or((number, Problem::OutsideSection))?;
                 let line = Line {
                     number,
                     key,
                     values: fields,
                 };
-                sections.entry(name.clone()).or_default().lines.push(line);
+                section.lines.push(line);
             }
         }
     }

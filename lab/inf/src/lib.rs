@@ -18,7 +18,7 @@ mod registry;
 mod service;
 mod text;
 
-pub use document::{Document, Line};
+pub use document::{Document, Line, Section};
 pub use error::{Error, Problem};
 pub use models::Windows;
-pub use package::{read, read_folder};
+pub use package::{catalog, describe, read, read_folder};

@@ -60,8 +60,11 @@ pub fn read(path: &Path, windows: Windows) -> Result<Package, Error> {
     Ok(package)
 }
 
-/// What the INF says, without images.
-fn describe(document: &Document, inf: String, windows: Windows) -> Result<Package, Error> {
+/// What an INF says, without the images that it copies. `inf` is its file's name.
+///
+/// # Errors
+/// An error in the INF.
+pub fn describe(document: &Document, inf: String, windows: Windows) -> Result<Package, Error> {
     let version = document.required("Version", 0)?;
     let entry = |entry: &'static str| {
         version.iter().find(|line| line.is(entry)).ok_or_else(|| {
@@ -86,6 +89,16 @@ fn describe(document: &Document, inf: String, windows: Windows) -> Result<Packag
         models: models(document, windows)?,
         images: Vec::new(),
     })
+}
+
+/// The name of the catalog that an INF's package has, if the INF says one.
+#[must_use]
+pub fn catalog(document: &Document) -> Option<&str> {
+    let version = document.section("Version")?;
+    let entry = ["CatalogFile", "CatalogFile.NTamd64"]
+        .iter()
+        .find_map(|name| version.iter().find(|line| line.is(name)))?;
+    Some(entry.value(0)).filter(|name| !name.is_empty())
 }
 
 fn models(document: &Document, windows: Windows) -> Result<Vec<Model>, Error> {

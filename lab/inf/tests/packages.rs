@@ -12,15 +12,41 @@ const WINDOWS: Windows = Windows {
     build: 14393,
 };
 
+/// A Windows that runs drivers from the driver store.
+const STORE: Windows = Windows {
+    build: 16299,
+    ..WINDOWS
+};
+
+/// This project's package, as Windows 10 1607 reads it; a later one reads the same.
 fn own(name: &str) -> Package {
     let folder = tempfile::tempdir().expect("a folder");
     let inf = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../inf/{name}.inf"));
     fs::copy(inf, folder.path().join(format!("{name}.inf"))).expect("copied");
     fs::write(folder.path().join(format!("{name}.sys")), name).expect("written");
-    read_folder(folder.path(), WINDOWS)
-        .expect("our INFs are good")
-        .pop()
-        .expect("one")
+    let read = |windows| {
+        let mut packages = read_folder(folder.path(), windows).expect("our INFs are good");
+        packages.pop().expect("one")
+    };
+    assert_eq!(read(WINDOWS), read(STORE));
+    read(WINDOWS)
+}
+
+/// All ids of a package.
+fn ids(package: &Package) -> Vec<&str> {
+    let ids = package.models.iter().flat_map(|model| &model.ids);
+    ids.map(String::as_str).collect()
+}
+
+/// A package writes below its own keys, and nowhere else.
+fn assert_isolated(package: &Package) {
+    for install in package.models.iter().map(|model| &model.install) {
+        let services = install.services.iter().flat_map(|service| &service.registry);
+        let all = services.chain(&install.software).chain(&install.hardware);
+        for change in all {
+            assert_eq!(change.root, Root::Relative, "{change:?}");
+        }
+    }
 }
 
 fn value<'a>(changes: &'a [InfChange], subkey: &str, name: &str) -> Option<&'a Action> {
@@ -33,9 +59,14 @@ fn xenbus_binds_the_platform_device_as_a_boot_driver() {
     let package = own("xenbus");
     let model = &package.models[0];
     assert_eq!(
-        model.ids,
-        ["PCI\\VEN_5853&DEV_0002", "PCI\\VEN_5853&DEV_0001"]
+        ids(&package),
+        [
+            "PCI\\VEN_5853&DEV_0001",
+            "PCI\\VEN_5853&DEV_0002",
+            "PCI\\VEN_5853&DEV_C000&SUBSYS_C0005853&REV_01"
+        ]
     );
+    assert_isolated(&package);
     let service = &model.install.services[0];
     assert!(service.function_driver);
     assert_eq!(
@@ -72,23 +103,20 @@ fn xenvbd_binds_the_block_child_of_the_bus_as_a_boot_driver() {
     let package = own("xenvbd");
     assert_eq!(package.class, "SCSIAdapter");
     let model = &package.models[0];
-    assert_eq!(model.ids[0], "XENBUS\\VEN_XP0001&DEV_VBD&REV_0900000B");
+    assert_eq!(
+        ids(&package),
+        ["0001", "0002", "C000"].map(|device| format!("XENBUS\\VEN_XP{device}&DEV_VBD&REV_0900000B"))
+    );
+    assert_isolated(&package);
     let service = &model.install.services[0];
     assert_eq!(service.load_order_group.as_deref(), Some("SCSI Miniport"));
     assert_eq!(
         value(&service.registry, "Parameters\\PnpInterface", "5"),
         Some(&Action::Set(Data::Dword(1)))
     );
-    let unplug = "SYSTEM\\CurrentControlSet\\Services\\XEN\\Unplug";
     assert_eq!(
-        value(&service.registry, unplug, "DISKS"),
-        Some(&Action::Set(Data::Dword(0)))
-    );
-    assert!(
-        service
-            .registry
-            .iter()
-            .any(|change| change.root == Root::LocalMachine)
+        value(&service.registry, "Parameters", "IoTimeoutValue"),
+        Some(&Action::Set(Data::Dword(120)))
     );
 }
 

@@ -73,6 +73,15 @@ impl<'a> Image<'a> {
         })
     }
 
+    /// The bytes of a section from an address (RVA) on, as far as the file has them.
+    pub fn at(&self, address: u32) -> Option<&'a [u8]> {
+        let section = self.section_of(address)?;
+        let start = section.pointer_to_raw_data.get(LE);
+        let offset = start.checked_add(address - section.virtual_address.get(LE))?;
+        let end = start.checked_add(section.size_of_raw_data.get(LE))?;
+        self.bytes.get(offset as usize..end as usize)
+    }
+
     /// The address and size of a data directory; zero where there is none.
     pub fn directory(&self, index: usize) -> (u32, u32) {
         self.file

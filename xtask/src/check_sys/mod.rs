@@ -1,6 +1,7 @@
 //! `cargo xtask check-sys`: whether Windows would load an image as a driver, on every Windows since 10 1607, with memory
 //! integrity (HVCI), Secure Boot and kernel-mode hardware-enforced stack protection.
 
+mod guard;
 mod image;
 mod imports;
 mod rules;
@@ -8,6 +9,7 @@ mod rules;
 mod sample;
 #[cfg(test)]
 mod tests;
+mod version_info;
 
 use anyhow::{Context as _, bail};
 use image::Image;
@@ -68,6 +70,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         bail!("{broken} findings: Windows may not load this");
     }
     Ok(())
+}
+
+/// The findings in an image, by the rules for its name.
+///
+/// # Errors
+/// If the file cannot be read or is no driver.
+#[cfg(unix)]
+pub fn findings(file: &Path) -> anyhow::Result<Vec<String>> {
+    Ok(check(file, None)?.findings)
 }
 
 /// What was found in an image.

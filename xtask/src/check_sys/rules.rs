@@ -1,6 +1,7 @@
 //! The rules that do not depend on what the driver is for. Each adds what it finds; an error is an image that is damaged.
 
 use super::image::Image;
+use super::{guard, version_info};
 use anyhow::ensure;
 use object::LittleEndian as LE;
 use object::pe::{self, ImageSectionHeader};
@@ -26,6 +27,8 @@ pub const RULES: &[Rule] = &[
     no_user_mode_directories,
     exports,
     debug_file,
+    guard::rule,
+    version_info::rule,
 ];
 
 /// Windows pages; memory integrity protects by page.
@@ -36,6 +39,15 @@ const WINDOWS_10: (u16, u16) = (10, 0);
 const EX_DLL_CHARACTERISTICS: u32 = 20;
 /// IMAGE_DLLCHARACTERISTICS_EX_CET_COMPAT
 const CET_COMPAT: u8 = 1;
+/// What the linker is told to start the image at.
+const ENTRY_POINT: &str = "DriverEntry";
+/// What rustc has exported of wdk-sys by Microsoft's linker; the Linux build does not pass the list of exports on.
+const EXPORTED_BY_WDK_SYS: &[&str] = &[
+    "__CxxFrameHandler3",
+    "__CxxFrameHandler4",
+    "__GSHandlerCheck_EH4",
+    "_fltused",
+];
 /// The size of an entry of the unwind table (RUNTIME_FUNCTION).
 const RUNTIME_FUNCTION: usize = 12;
 
@@ -270,11 +282,17 @@ fn no_user_mode_directories(image: &Image<'_>, findings: &mut Vec<String>) -> an
     Ok(())
 }
 
-/// A driver's own definition of a kernel routine must not be offered to others under the kernel's name.
+/// Nobody links to a driver: an export is a mistake, and one under a name of the kernel's a trap for others.
 fn exports(image: &Image<'_>, findings: &mut Vec<String>) -> anyhow::Result<()> {
-    let of_the_kernel = |name: &String| lab_facts::function(name).is_some();
-    for name in image.exports()?.into_iter().filter(of_the_kernel) {
-        findings.push(format!("exports {name}, a name of the kernel's own"));
+    let tolerated = |name: &String| {
+        name == ENTRY_POINT || (cfg!(windows) && EXPORTED_BY_WDK_SYS.contains(&name.as_str()))
+    };
+    for name in image.exports()?.into_iter().filter(|name| !tolerated(name)) {
+        let whose = match lab_facts::function(&name) {
+            Some(_) => ", a name of the kernel's own",
+            None => "; at most DriverEntry is exported",
+        };
+        findings.push(format!("exports {name}{whose}"));
     }
     Ok(())
 }
@@ -297,7 +315,7 @@ fn debug_file(image: &Image<'_>, findings: &mut Vec<String>) -> anyhow::Result<(
     Ok(())
 }
 
-fn has(section: &ImageSectionHeader, flag: u32) -> bool {
+pub fn has(section: &ImageSectionHeader, flag: u32) -> bool {
     section.characteristics.get(LE) & flag != 0
 }
 

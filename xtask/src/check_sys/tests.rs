@@ -127,8 +127,9 @@ fn every_hardening_flag_must_be_set() {
         (0x40, "/DYNAMICBASE"),
         (0x20, "/HIGHENTROPYVA"),
         (0x80, "/INTEGRITYCHECK"),
+        (0x4000, "/guard:cf"),
     ] {
-        let flags = 0x01E0_u16 & !flag;
+        let flags = 0x41E0_u16 & !flag;
         one(
             |image| put(image, at::OPTIONAL + 70, &flags.to_le_bytes()),
             option,
@@ -219,6 +220,81 @@ fn a_name_of_the_kernel_is_not_exported() {
     one(
         |image| put(image, at::EXPORTED_NAME, b"ExAllocatePool2\0"),
         "exports ExAllocatePool2",
+    );
+}
+
+#[test]
+fn only_the_entry_point_is_exported() {
+    one(
+        |image| put(image, at::EXPORTED_NAME, b"Helper\0"),
+        "exports Helper; at most DriverEntry",
+    );
+    assert_eq!(findings(|image| directory(image, 0, 0, 0)), [""; 0]);
+}
+
+#[test]
+fn windows_must_find_what_control_flow_guard_needs() {
+    one(
+        |image| directory(image, 10, 0, 0),
+        "has no load configuration",
+    );
+    one(
+        |image| directory(image, 10, 0x5000, 0x93),
+        "has no load configuration",
+    );
+    for flags in [0, 0x100, 0x400] {
+        one(
+            |image| put32(image, at::LOAD_CONFIG + 0x90, &[flags]),
+            "its calls are not checked",
+        );
+    }
+    one(
+        |image| put32(image, at::LOAD_CONFIG + 0x88, &[0]),
+        "is empty",
+    );
+}
+
+#[test]
+fn what_control_flow_guard_goes_by_is_read_only() {
+    let flags = at::SECTIONS + 4 * SECTION_HEADER + 36;
+    let findings = findings(|image| put32(image, flags, &[0xC000_0040]));
+    assert_eq!(findings.len(), 2, "{findings:?}");
+    assert!(findings[0].contains("the pointer"), "{findings:?}");
+    assert!(findings[1].contains("the table"), "{findings:?}");
+}
+
+#[test]
+fn the_functions_that_may_be_called_are_code_and_in_order() {
+    one(
+        |image| put32(image, at::FUNCTIONS, &[0x1010, 0x1000]),
+        "has 0x1000",
+    );
+    one(|image| put32(image, at::FUNCTIONS, &[0x2000]), "has 0x2000");
+    let mut image = good();
+    put32(&mut image, at::LOAD_CONFIG + 0x88, &[0x1000]);
+    seal(&mut image);
+    let image = Image::parse(&image).expect("still a PE image");
+    assert!(inspect(&image, None).is_err());
+}
+
+#[test]
+fn the_version_resource_says_whose_the_driver_is() {
+    one(|image| directory(image, 2, 0, 0), "has no version resource");
+    // Another type of resource.
+    one(
+        |image| put32(image, at::RESOURCES + 16, &[3]),
+        "has no version resource",
+    );
+    let name: Vec<u8> = "ProductName"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    one(
+        |image| {
+            let place = image.windows(name.len()).position(|bytes| bytes == name);
+            put(image, place.expect("there"), b"Q");
+        },
+        "does not say ProductName",
     );
 }
 

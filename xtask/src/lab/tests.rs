@@ -2,7 +2,7 @@
 
 use super::{Lab, Run, allowed, renamed};
 use crate::test::Outcome;
-use crate::{demo, drivers};
+use crate::{demo, drivers, package};
 use anyhow::Context as _;
 use lab_host::disk::{self, Disk, DiskOption};
 use lab_host::nic::{self, Nic, NicOption};
@@ -157,8 +157,8 @@ pub fn demo() -> anyhow::Result<Outcome> {
 /// # Errors
 /// If the lab fails.
 pub fn own_drivers() -> anyhow::Result<Outcome> {
-    let folder = drivers::build(&drivers::Args::default())?;
-    let renamed = renamed::copy(&folder)?;
+    let folder = package::for_the_lab()?;
+    let renamed = renamed::copy(&crate::run::workspace().join(drivers::OUT))?;
     let mut runs: Vec<_> = OWN
         .iter()
         .map(|test| (test.name.to_owned(), test, vec![folder.clone()]))
@@ -179,7 +179,7 @@ pub fn foreign_drivers() -> anyhow::Result<Outcome> {
         );
         return Ok(Outcome::default());
     };
-    let own = drivers::build(&drivers::Args::default())?;
+    let own = package::for_the_lab()?;
     let mut runs = Vec::new();
     for build in ["free", "checked"] {
         let package = |name: &str| foreign.join(build).join(name);

@@ -1,12 +1,15 @@
 //! The steps, in the order in which they fail fastest.
 
 use super::{Outcome, Step, wine, workflows};
+use crate::check_inf;
 use crate::check_sys;
 use crate::doctor;
 use crate::drivers::{self, DRIVERS, Scope};
 use crate::guest;
 use crate::lab;
 use crate::layouts;
+use crate::package;
+use crate::reproducible;
 use crate::run::{self, host_cargo};
 use crate::toolchain::Toolchain;
 use lab_host::packages;
@@ -53,6 +56,14 @@ pub const STEPS: &[Step] = &[
     Step {
         name: "driver images",
         run: images,
+    },
+    Step {
+        name: "the same bytes in another folder",
+        run: same_bytes,
+    },
+    Step {
+        name: "driver package",
+        run: the_package,
     },
     Step {
         name: "driver images in Wine",
@@ -164,13 +175,17 @@ fn lints_of_the_guest() -> anyhow::Result<Outcome> {
     Ok(Outcome::PASSED)
 }
 
-/// The drivers are built, and each image keeps all rules.
+/// The drivers are built, and each image and each INF keeps all rules.
 fn images() -> anyhow::Result<Outcome> {
     let folder = drivers::build(&drivers::Args::default())?;
-    let files = DRIVERS
-        .iter()
-        .map(|name| folder.join(format!("{name}.sys")))
-        .collect();
+    let all = |suffix: &str| {
+        let files = DRIVERS.iter();
+        files
+            .map(|name| folder.join(format!("{name}.{suffix}")))
+            .collect()
+    };
+    check_inf::run(&check_inf::Args { files: all("inf") })?;
+    let files = all("sys");
     check_sys::run(&check_sys::Args {
         files,
         storport: false,
@@ -180,6 +195,19 @@ fn images() -> anyhow::Result<Outcome> {
         passed: DRIVERS.len(),
         failed: 0,
     })
+}
+
+/// The drivers are built again in another folder.
+fn same_bytes() -> anyhow::Result<Outcome> {
+    let folder = drivers::build(&drivers::Args::default())?;
+    reproducible::check(&folder)?;
+    Ok(Outcome::PASSED)
+}
+
+/// A package as `cargo xtask package` makes it, signatures and catalogs checked.
+fn the_package() -> anyhow::Result<Outcome> {
+    package::run(&package::Args::default())?;
+    Ok(Outcome::PASSED)
 }
 
 fn guest_image() -> anyhow::Result<Outcome> {

@@ -93,7 +93,7 @@ impl Llvm {
                 .into_iter()
                 .any(|file| file.file_name().to_string_lossy().starts_with("libclang-"))
         };
-        ["lld-link", "ld.lld", "llvm-lib", "llvm-objcopy"]
+        ["lld-link", "ld.lld", "llvm-lib", "llvm-objcopy", "llvm-rc"]
             .iter()
             .all(|name| self.program(name).is_file())
             && self.resources().join("include/stddef.h").is_file()

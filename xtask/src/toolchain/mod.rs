@@ -6,6 +6,7 @@ mod content_root;
 mod llvm;
 mod patch;
 mod rustc;
+pub mod shim;
 mod vendor;
 
 use crate::drivers;
@@ -126,14 +127,19 @@ impl Toolchain {
         );
     }
 
-    /// A cargo command for the drivers, without what it shall do.
+    /// A cargo command for the drivers of a workspace, this one or a copy of it, without what it shall do.
     ///
     /// # Errors
     /// If the cache cannot be filled.
-    pub fn driver_cargo(&self, subcommand: &str, target_dir: &Path) -> anyhow::Result<Command> {
+    pub fn driver_cargo(
+        &self,
+        subcommand: &str,
+        workspace: &Path,
+        target_dir: &Path,
+    ) -> anyhow::Result<Command> {
         let root = self.content_root()?;
-        self.forget_other_headers(target_dir, &root)?;
-        let mut command = self.cargo(subcommand, drivers::TARGET, target_dir)?;
+        self.forget_other_tools(target_dir, &root)?;
+        let mut command = self.cargo(subcommand, drivers::TARGET, workspace, target_dir)?;
         let arguments = format!(
             "-fno-ms-compatibility -D__IMMINTRIN_H -D__X86INTRIN_H -resource-dir={}",
             self.llvm.resources().display()
@@ -142,11 +148,19 @@ impl Toolchain {
             .env("WDKContentRoot", &root)
             .env("Version_Number", content_root::VERSION)
             .env("LIBCLANG_PATH", self.llvm.libclang())
-            .env("BINDGEN_EXTRA_CLANG_ARGS_x86_64_pc_windows_msvc", arguments)
-            .env(
-                "CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_LINKER",
-                self.llvm.program("lld-link"),
-            );
+            .env("XEN_DRIVERS_RC", self.llvm.program("llvm-rc"))
+            .env("BINDGEN_EXTRA_CLANG_ARGS_x86_64_pc_windows_msvc", arguments);
+        shim::put_into(
+            &mut command,
+            target_dir,
+            &[
+                (self.rust.source(), "rust"),
+                (&vendor::folder()?, "vendor"),
+                (workspace, ""),
+                (target_dir, "target"),
+            ],
+            &self.llvm.program("lld-link"),
+        )?;
         Ok(command)
     }
 
@@ -155,7 +169,7 @@ impl Toolchain {
     /// # Errors
     /// If the cache cannot be filled.
     pub fn guest_cargo(&self, subcommand: &str, target_dir: &Path) -> anyhow::Result<Command> {
-        let mut command = self.cargo(subcommand, GUEST_TARGET, target_dir)?;
+        let mut command = self.cargo(subcommand, GUEST_TARGET, run::workspace(), target_dir)?;
         command.env(
             "CARGO_TARGET_X86_64_UNKNOWN_NONE_LINKER",
             self.llvm.program("ld.lld"),
@@ -164,7 +178,13 @@ impl Toolchain {
     }
 
     /// A cargo of rustc-web that builds core and alloc for `target` and knows nothing of the caller's cargo.
-    fn cargo(&self, subcommand: &str, target: &str, target_dir: &Path) -> anyhow::Result<Command> {
+    fn cargo(
+        &self,
+        subcommand: &str,
+        target: &str,
+        workspace: &Path,
+        target_dir: &Path,
+    ) -> anyhow::Result<Command> {
         let home = self.cargo_home()?;
         let mut command = Command::new(self.rust.program("cargo"));
         for (name, _) in std::env::vars_os() {
@@ -180,7 +200,7 @@ impl Toolchain {
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
         command
-            .current_dir(run::workspace())
+            .current_dir(workspace)
             .env("PATH", path)
             .env("CARGO_HOME", home)
             .env("CARGO_TARGET_DIR", target_dir)
@@ -209,10 +229,11 @@ impl Toolchain {
         })
     }
 
-    /// wdk-build does not watch the content root: where it changed, what was made of the old one goes.
-    fn forget_other_headers(&self, target_dir: &Path, root: &Path) -> anyhow::Result<()> {
+    /// wdk-build does not watch the content root, nor cargo the shims: where one changed, what was made with the old one
+    /// goes.
+    fn forget_other_tools(&self, target_dir: &Path, root: &Path) -> anyhow::Result<()> {
         let mark = target_dir.join(".wdk-content-root");
-        let current = root.to_string_lossy();
+        let current = format!("{}\n{}\n", root.display(), shim::VERSION);
         if fs::read_to_string(&mark).is_ok_and(|text| text == current) {
             return Ok(());
         }

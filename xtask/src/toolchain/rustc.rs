@@ -53,6 +53,11 @@ impl Rust {
         })
     }
 
+    /// The folder that has the library's sources.
+    pub fn source(&self) -> &Path {
+        self.library.parent().unwrap_or(&self.library)
+    }
+
     /// A program of the tool chain.
     pub fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)

@@ -18,11 +18,16 @@ use std::process::Command;
 /// Marks a patched crate and says by which patch.
 const MARK: &str = ".patched";
 
+/// The folder of sources, whether it is there or not.
+pub fn folder() -> anyhow::Result<PathBuf> {
+    Ok(cache::folder()?.join("vendor"))
+}
+
 /// The folder of sources, complete for this workspace's Cargo.lock and for the library of `rust`.
 pub fn provide(rust: &Rust) -> anyhow::Result<PathBuf> {
     let parent = cache::folder()?;
     fs::create_dir_all(&parent).with_context(|| format!("cannot make {}", parent.display()))?;
-    let folder = parent.join("vendor");
+    let folder = folder()?;
     let lock = File::create(parent.join("vendor.lock"))?;
     lock.lock()
         .context("cannot lock the folder of vendored crates")?;
