@@ -301,3 +301,6 @@ pub unsafe fn take_back(mut list: *mut NET_BUFFER_LIST) -> Returned {
     }
     returned
 }
+
+#[cfg(test)]
+mod tests;
