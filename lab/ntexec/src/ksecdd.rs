@@ -103,7 +103,9 @@ impl Hash {
 }
 
 /// What handles stand for; the boxes' addresses are the handles.
+#[expect(clippy::vec_box, reason = "the addresses are given out")]
 static PROVIDERS: Lock<Vec<Box<Algorithm>>> = Lock::new(Vec::new());
+#[expect(clippy::vec_box, reason = "the addresses are given out")]
 static HASHES: Lock<Vec<Box<Hash>>> = Lock::new(Vec::new());
 
 fn handle_of<T>(object: &T) -> PVOID {

@@ -173,7 +173,7 @@ unsafe fn general(
     )?;
     if g.SupportedOidList.is_null()
         || g.SupportedOidListLength == 0
-        || g.SupportedOidListLength % 4 != 0
+        || !g.SupportedOidListLength.is_multiple_of(4)
     {
         return wrong("there is no list of supported OIDs");
     }

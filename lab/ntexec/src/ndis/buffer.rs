@@ -118,9 +118,13 @@ pub(crate) unsafe extern "win64" fn NdisAdvanceNetBufferDataStart(
 ) {
     (*nb).DataOffset += delta;
     (*nb).DataLength -= delta;
-    while free != 0 {
+    loop {
         let first = (*nb).MdlChain;
-        if first.is_null() || (*nb).DataOffset < (*first).ByteCount || (*first).Next.is_null() {
+        let before = free != 0
+            && !first.is_null()
+            && (*nb).DataOffset >= (*first).ByteCount
+            && !(*first).Next.is_null();
+        if !before {
             break;
         }
         (*nb).DataOffset -= (*first).ByteCount;

@@ -138,8 +138,9 @@ mod tests {
         let mut up = link(MediaConnectStateConnected);
         let i = indication(NDIS_STATUS_LINK_STATE, (&raw mut up).cast(), 40);
         // SAFETY: the buffer is whole.
+        let status = unsafe { read(&i, (6, 84)) };
         assert_eq!(
-            unsafe { read(&i, (6, 84)) },
+            status,
             Ok(Status::Link(Link {
                 connected: true,
                 xmit_speed: 10_000_000_000,
@@ -173,9 +174,7 @@ mod tests {
     fn other_codes_pass() {
         let i = indication(NDIS_STATUS_NETWORK_CHANGE, core::ptr::null_mut(), 0);
         // SAFETY: there is no buffer.
-        assert_eq!(
-            unsafe { read(&i, (6, 84)) },
-            Ok(Status::Other(NDIS_STATUS_NETWORK_CHANGE))
-        );
+        let status = unsafe { read(&i, (6, 84)) };
+        assert_eq!(status, Ok(Status::Other(NDIS_STATUS_NETWORK_CHANGE)));
     }
 }

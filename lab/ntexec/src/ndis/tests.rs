@@ -12,7 +12,6 @@ use super::state::State;
 use super::*;
 use crate::nt::io::DRIVER_OBJECT;
 use crate::nt::ke::PVOID;
-use crate::nt::mm::MDL;
 use crate::nt::ndis::*;
 use crate::sync::Lock;
 use crate::testing::Turn;
@@ -281,8 +280,10 @@ impl Client for Stack {
     }
     fn send_complete(&self, lists: *mut NET_BUFFER_LIST, _: u32) {
         // SAFETY: the lists are the protocol's again.
-        for list in unsafe { chain::lists(lists) } {
-            self.completed.0.lock().push(unsafe { (*list).Status });
+        unsafe {
+            for list in chain::lists(lists) {
+                self.completed.0.lock().push((*list).Status);
+            }
         }
     }
     fn status(&self, status: Status) {
@@ -569,53 +570,21 @@ fn what_is_sent_while_it_may_not_be_comes_back_with_the_reason() {
 #[test]
 fn indications_that_are_wrong_are_found() {
     type Spoil = unsafe fn(*mut NET_BUFFER_LIST);
-    let none: Spoil = |_| {};
+    const PERFECT: u32 = NDIS_RECEIVE_FLAGS_PERFECT_FILTERED;
     let cases: [(&str, Spoil, u32, u32, &str); 7] = [
-        ("count", none, 2, 0, rules::INDICATION),
+        ("count", nothing, 2, 0, rules::INDICATION),
         (
             "dispatch",
-            none,
+            nothing,
             1,
             NDIS_RECEIVE_FLAGS_DISPATCH_LEVEL,
             rules::DISPATCH,
         ),
-        (
-            "source",
-            |l| unsafe { (*l).SourceHandle = core::ptr::null_mut() },
-            1,
-            0,
-            rules::INDICATION,
-        ),
-        (
-            "split",
-            |l| unsafe { (*l).NblFlags = NDIS_NBL_FLAGS_HD_SPLIT },
-            1,
-            0,
-            rules::INDICATION,
-        ),
-        (
-            "length",
-            |l| unsafe { (*(*l).FirstNetBuffer).DataLength = 5000 },
-            1,
-            0,
-            rules::INDICATION,
-        ),
-        (
-            "verdict",
-            |l| unsafe {
-                (*l).NetBufferListInfo[TcpIpChecksumNetBufferListInfo] = (1usize << 3) as PVOID
-            },
-            1,
-            0,
-            rules::INDICATION,
-        ),
-        (
-            "perfect",
-            |l| unsafe { *mdl_bytes((*(*l).FirstNetBuffer).MdlChain) = 0x02 },
-            1,
-            NDIS_RECEIVE_FLAGS_PERFECT_FILTERED,
-            rules::INDICATION,
-        ),
+        ("source", no_source, 1, 0, rules::INDICATION),
+        ("split", split, 1, 0, rules::INDICATION),
+        ("length", too_long, 1, 0, rules::INDICATION),
+        ("verdict", verdict, 1, 0, rules::INDICATION),
+        ("perfect", to_another, 1, PERFECT, rules::INDICATION),
     ];
     for (name, spoil, count, flags, rule) in cases {
         let b = running(Sin::None);
@@ -629,9 +598,23 @@ fn indications_that_are_wrong_are_found() {
     }
 }
 
-unsafe fn mdl_bytes(mdl: *mut MDL) -> *mut u8 {
-    // SAFETY: an MDL of nonpaged pool.
-    unsafe { crate::storport::os::mdl_system_address(mdl) }
+unsafe fn nothing(_: *mut NET_BUFFER_LIST) {}
+unsafe fn no_source(list: *mut NET_BUFFER_LIST) {
+    (*list).SourceHandle = core::ptr::null_mut();
+}
+unsafe fn split(list: *mut NET_BUFFER_LIST) {
+    (*list).NblFlags = NDIS_NBL_FLAGS_HD_SPLIT;
+}
+unsafe fn too_long(list: *mut NET_BUFFER_LIST) {
+    (*(*list).FirstNetBuffer).DataLength = 5000;
+}
+unsafe fn verdict(list: *mut NET_BUFFER_LIST) {
+    const TCP_SUCCEEDED: usize = 1 << 3;
+    (*list).NetBufferListInfo[TcpIpChecksumNetBufferListInfo] = TCP_SUCCEEDED as PVOID;
+}
+unsafe fn to_another(list: *mut NET_BUFFER_LIST) {
+    let mdl = (*(*list).FirstNetBuffer).MdlChain;
+    *crate::storport::os::mdl_system_address(mdl) = 0x02;
 }
 
 #[test]
