@@ -1,6 +1,6 @@
 //! `cargo xtask build-guest`: the lab's bare-metal guest.
 
-use crate::drivers::replace;
+use crate::drivers::{self, replace};
 use crate::run;
 use crate::toolchain::{GUEST_TARGET, Toolchain};
 use anyhow::Context as _;
@@ -17,7 +17,7 @@ pub struct Args {
     /// The image's file [default: only in cargo's folder]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// cargo's folder for what it makes [default: target/cross-guest]
+    /// cargo's folder for what it makes [default: target/cross, which has what both builds run on this machine]
     #[arg(long, value_name = "DIR")]
     pub target_dir: Option<PathBuf>,
 }
@@ -72,7 +72,7 @@ impl Args {
         run::workspace().join(
             self.target_dir
                 .as_deref()
-                .unwrap_or(Path::new("target/cross-guest")),
+                .unwrap_or(Path::new(drivers::TARGET_DIR)),
         )
     }
 }

@@ -88,7 +88,7 @@ pub fn install(packages: &[impl AsRef<str>]) -> anyhow::Result<()> {
     }
     if !is_root()? {
         bail!(
-            "missing on this machine: {list}\nto install: sudo apt-get install --no-install-recommends {list}"
+            "missing on this machine: {list}\nto install: sudo apt-get update && sudo apt-get install --no-install-recommends {list}"
         );
     }
     eprintln!("installing {list}");

@@ -94,8 +94,10 @@ fn keys(inf: &Inf<'_>, sections: &[(u32, String)]) -> BTreeMap<String, Values> {
 /// An advanced property: what it is called, its type, its default, and that the default is a value that it can have.
 fn parameter(inf: &mut Inf<'_>, keyword: &str, values: &Values, choices: Option<&Values>) {
     let line = values.values().map(|(line, _)| *line).min().unwrap_or(0);
+    // What may be left out, as a network address, needs no default.
+    let optional = values.get("optional").is_some_and(|(_, text)| text == "1");
     for name in ["paramdesc", "type", "default"] {
-        if !values.contains_key(name) {
+        if !values.contains_key(name) && !(name == "default" && optional) {
             inf.add(line, format!("the keyword {keyword} has no {name}"));
         }
     }

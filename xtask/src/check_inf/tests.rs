@@ -109,6 +109,9 @@ HKR,Ndi\params\*JumboPacket,Type,0,"long"
 HKR,Ndi\params\*JumboPacket,Min,0,"1514"
 HKR,Ndi\params\*JumboPacket,Default,0,"1514"
 HKR,Ndi\params\*JumboPacket,Max,0,"9014"
+HKR,Ndi\params\NetworkAddress,ParamDesc,0,"Address"
+HKR,Ndi\params\NetworkAddress,Type,0,"edit"
+HKR,Ndi\params\NetworkAddress,Optional,0,"1"
 "#
 }
 
@@ -158,7 +161,11 @@ fn every_registry_value_is_explained() -> anyhow::Result<()> {
     for name in DRIVERS {
         let path = run::workspace().join(format!("inf/{name}.inf"));
         let document = lab_inf::Document::parse(name, &fs::read(&path)?)?;
-        for line in document.sections().iter().flat_map(|section| &section.lines) {
+        for line in document
+            .sections()
+            .iter()
+            .flat_map(|section| &section.lines)
+        {
             // Keywords of network adapters explain themselves: each has a description.
             let explains_itself = line.value(1).to_lowercase().starts_with("ndi");
             if line.key.is_none() && line.value(0) == "HKR" && !explains_itself {
@@ -521,6 +528,11 @@ fn a_network_adapter_s_properties_are_whole() {
     broken(
         &network(),
         &[
+            (
+                "Optional,0,\"1\"",
+                "Optional,0,\"0\"",
+                "networkaddress has no default",
+            ),
             ("*IfType = 6\n", "", "has no *IfType"),
             (
                 "Characteristics = 0x84",
