@@ -17,6 +17,7 @@ global_asm!(
     "__guard_check_icall_fptr: .quad _guard_check_icall_nop",
     ".globl __guard_dispatch_icall_fptr",
     "__guard_dispatch_icall_fptr: .quad _guard_dispatch_icall_nop",
+    ".text",
 );
 
 // The target to check is in RCX, and all registers stay; the target to go to is in RAX.
@@ -26,6 +27,7 @@ global_asm!(
     "_guard_check_icall_nop: ret",
     ".balign 16",
     "_guard_dispatch_icall_nop: jmp rax",
+    ".text",
 );
 
 // IMAGE_LOAD_CONFIG_DIRECTORY64 (winnt.h) up to GuardEHContinuationCount. Names with two underscores are the linker's.
@@ -50,4 +52,6 @@ global_asm!(
     ".zero 0x48", // up to GuardEHContinuationTable
     ".quad __guard_eh_cont_table",
     ".quad __guard_eh_cont_count",
+    // All assembler of a driver is one file once crates are optimised together: others start in the section of code.
+    ".text",
 );
