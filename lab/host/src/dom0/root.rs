@@ -1,6 +1,7 @@
 //! Debian packages, unpacked: where Xen, its tools, the kernel and the device model of dom0 come from.
 
 use crate::command;
+use crate::packages;
 use anyhow::Context;
 use anyhow::bail;
 use std::fs;
@@ -59,6 +60,10 @@ pub fn unpack(to: &Path, log: &Path) -> anyhow::Result<()> {
         .arg("--aptopt=APT::Sandbox::User \"root\"")
         .arg("--keyring=/usr/share/keyrings/debian-archive-keyring.gpg")
         .arg(format!("--include={}", PACKAGES.join(",")));
+    if !packages::is_root()? {
+        // Packages are only unpacked, and into an archive: that needs neither a root user nor a namespace of one's own.
+        bootstrap.arg("--mode=chrootless");
+    }
     for pattern in EXCLUDED {
         bootstrap.arg(format!("--dpkgopt=path-exclude={pattern}"));
     }
