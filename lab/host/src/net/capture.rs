@@ -62,7 +62,7 @@ impl Capture {
         ))?;
         jobs.start(
             &job,
-            &format!("exec tcpdump -i {interface} -n -s {SNAP} -B 8192 -w {job}.pcap"),
+            &format!("exec tcpdump -Z root -i {interface} -n -s {SNAP} -B 8192 -w {job}.pcap"),
         )?;
         jobs.wait_for(&format!("grep -q 'listening on' {FOLDER}/{job}.err"))?;
         Ok(Self {
@@ -99,7 +99,7 @@ impl Capture {
         }
         let name = format!("{}-read.pcap", self.job);
         session.shell(&format!(
-            "cd {FOLDER} && tcpdump -r {job}.pcap -w /share/{name} {filter} 2>{name}.err || {{ cat {name}.err >&2; exit 1; }}",
+            "cd {FOLDER} && tcpdump -Z root -r {job}.pcap -w /share/{name} {filter} 2>{name}.err || {{ cat {name}.err >&2; exit 1; }}",
             job = self.job,
             filter = super::jobs::quote(filter)
         ))?;

@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// Where the parts lie, in the folder that dom0 sees as /share.
 const FOLDER: &str = "pcap";
+/// Bytes that every pcap file has.
+const PCAP_HEADER: u64 = 24;
 /// How long tcpdump may take to end.
 const END_LIMIT: Duration = Duration::from_secs(30);
 
@@ -56,7 +58,7 @@ impl Keeper {
                 &job,
                 &format!(
                     "trap end=1 TERM; n=0; while [ -z \"$end\" ]; do \
-                     if [ -e /sys/class/net/{interface} ]; then tcpdump -i {interface} -n -s 0 -B 16384 -w {part}-$n.pcap & wait; n=$((n + 1)); fi; \
+                     if [ -e /sys/class/net/{interface} ]; then tcpdump -Z root -i {interface} -n -s 0 -B 16384 -w {part}-$n.pcap & wait; n=$((n + 1)); fi; \
                      [ -n \"$end\" ] || sleep 0.1; done; wait"
                 ),
             )?;
@@ -127,6 +129,10 @@ fn join(mut to: impl Write, nics: &[Nic], parts: &[PathBuf]) -> anyhow::Result<(
     }
     let mut sources = Vec::new();
     for part in parts {
+        // tcpdump was killed before it wrote even the file's header.
+        if fs::metadata(part)?.len() < PCAP_HEADER {
+            continue;
+        }
         let number = number_of(part).context("a part of another name")?;
         let mut reader = PcapReader::new(BufReader::new(File::open(part)?))
             .with_context(|| format!("{}", part.display()))?;
@@ -194,7 +200,13 @@ mod tests {
             }
             path
         };
-        let parts = [part("0-0-0.pcap", &[1, 4]), part("1-0-0.pcap", &[2, 3])];
+        let empty = folder.path().join("0-0-1.pcap");
+        fs::write(&empty, "").unwrap();
+        let parts = [
+            part("0-0-0.pcap", &[1, 4]),
+            empty,
+            part("1-0-0.pcap", &[2, 3]),
+        ];
         let nics = crate::nic::assign(&["".parse().unwrap(), "".parse().unwrap()]).unwrap();
         let mut bytes = Vec::new();
         join(&mut bytes, &nics, &parts).unwrap();
