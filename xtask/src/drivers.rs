@@ -14,7 +14,7 @@ use std::time::Duration;
 /// The drivers' target triple.
 pub const TARGET: &str = "x86_64-pc-windows-msvc";
 /// The drivers, by the names of their crates and images.
-pub const DRIVERS: &[&str] = &["xenbus", "xenvbd"];
+pub const DRIVERS: &[&str] = &["xenbus", "xenvbd", "xennet"];
 
 /// Where drivers are put without another folder.
 pub const OUT: &str = "target/drivers";

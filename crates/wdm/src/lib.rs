@@ -45,6 +45,8 @@ pub mod mdl;
 #[cfg(windows)]
 pub mod mutex;
 #[cfg(windows)]
+pub mod page;
+#[cfg(windows)]
 pub mod pages;
 #[cfg(windows)]
 pub mod port;

@@ -2,7 +2,8 @@
 
 use core::mem::MaybeUninit;
 
-use wdk_sys::{BUS_INTERFACE_STANDARD, DEVICE_OBJECT};
+use wdk_sys::ntddk::IoGetDeviceProperty;
+use wdk_sys::{BUS_INTERFACE_STANDARD, DEVICE_OBJECT, DEVICE_REGISTRY_PROPERTY};
 use xenbus_interface::{Guid, Interface, InterfaceVersion};
 
 use crate::irp::{MN_QUERY_INTERFACE, send_pnp};
@@ -12,6 +13,28 @@ use crate::status::{Result, Status};
 pub const BUS_INTERFACE: Guid = Guid::from_u128(0x496B8280_6F25_11D0_BEAF_08002BE2092F);
 /// The version of [`BUS_INTERFACE_STANDARD`] that all buses answer.
 pub const BUS_INTERFACE_VERSION: u16 = 1;
+/// A device's address on its bus (`DevicePropertyAddress`). PASSIVE_LEVEL.
+///
+/// # Errors
+/// `OBJECT_NAME_NOT_FOUND` if the bus gave it none.
+///
+/// # Safety
+/// `device` is a physical device object that is kept alive by the caller.
+pub unsafe fn bus_address(device: *mut DEVICE_OBJECT) -> Result<u32> {
+    let (mut address, mut needed) = (0_u32, 0_u32);
+    // SAFETY: the caller's promise; the receiving variables outlive the call.
+    Status::check(unsafe {
+        IoGetDeviceProperty(
+            device,
+            DEVICE_REGISTRY_PROPERTY::DevicePropertyAddress,
+            size_of::<u32>() as u32,
+            (&raw mut address).cast(),
+            &raw mut needed,
+        )
+    })?;
+    Ok(address)
+}
+
 /// `PCI_WHICHSPACE_CONFIG`.
 const PCI_CONFIG: u32 = 0;
 

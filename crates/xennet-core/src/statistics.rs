@@ -71,6 +71,19 @@ impl Counters {
         self.errors.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Sets all values, for counters that somebody else keeps.
+    pub fn store(&self, values: &Values) {
+        let set = |counters: &[AtomicU64; 3], values: &[u64; 3]| {
+            for (counter, value) in counters.iter().zip(values) {
+                counter.store(*value, Ordering::Relaxed);
+            }
+        };
+        set(&self.frames, &values.frames);
+        set(&self.bytes, &values.bytes);
+        self.discards.store(values.discards, Ordering::Relaxed);
+        self.errors.store(values.errors, Ordering::Relaxed);
+    }
+
     /// The values now; frames that are counted meanwhile are in some of them or in none.
     pub fn values(&self) -> Values {
         let load =
