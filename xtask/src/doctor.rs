@@ -1,5 +1,6 @@
 //! `cargo xtask doctor`: what is missing on this machine, and how to get it.
 
+use crate::package::signing;
 use crate::toolchain::{Found, Toolchain};
 use lab_host::packages::{self, Need};
 use std::process::ExitCode;
@@ -47,7 +48,11 @@ pub fn run() -> anyhow::Result<ExitCode> {
         }
         Err(error) => println!("missing  the cross tool chain: {error:#}"),
     }
-    for (what, needs) in [("the lab", packages::LAB), ("the ABI comparison", ABI)] {
+    for (what, needs) in [
+        ("the lab", packages::LAB),
+        ("the ABI comparison", ABI),
+        ("packages", signing::NEEDS),
+    ] {
         for need in needs {
             let state = if need.is_met() { "ok     " } else { "missing" };
             println!("{state}  for {what}: {}", need.what);

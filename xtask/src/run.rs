@@ -15,8 +15,6 @@ use std::time::{Duration, Instant};
 const REPORT_EVERY: Duration = Duration::from_secs(15);
 /// How often the process is looked at.
 const POLL: Duration = Duration::from_millis(50);
-/// How many runs of a step at a time have a log.
-const MAX_LOGS: u32 = 100;
 /// How much of a log's end is read to find its last lines.
 const TAIL: u64 = 16 * 1024;
 
@@ -120,33 +118,6 @@ fn own_log(folder: &Path, name: &str) -> anyhow::Result<(PathBuf, File)> {
     bail!("the logs of {name} in {} are in use", folder.display())
 }
 
-/// A log for a step, with nothing in it. One that another run of this program still writes to is left alone: the new one
-/// gets a number.
-fn log_for(title: &str) -> anyhow::Result<(PathBuf, File)> {
-    let folder = log_folder()?;
-    let name = file_name(title);
-    for number in 1..=MAX_LOGS {
-        let log = match number {
-            1 => folder.join(format!("{name}.log")),
-            _ => folder.join(format!("{name}-{number}.log")),
-        };
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .with_context(|| format!("cannot write {}", log.display()))?;
-        // The lock lasts as long as the file is open, in the command too.
-        if file.try_lock().is_ok() {
-            file.set_len(0)?;
-            return Ok((log, file));
-        }
-    }
-    bail!(
-        "{MAX_LOGS} runs of {title:?} are under way in {}",
-        folder.display()
-    )
-}
-
 /// A cargo of the tool chain that runs this program.
 pub fn host_cargo(subcommand: &str) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -240,18 +211,6 @@ mod tests {
         assert!(error.contains("\n9999\n"), "{error}");
         assert!(error.contains("test-of-a-failing-step.log"), "{error}");
         assert!(!error.contains("\n5000\n"), "{error}");
-    }
-
-    #[test]
-    fn two_runs_of_a_step_have_two_logs() -> anyhow::Result<()> {
-        let title = "test of two runs";
-        let (first, held) = log_for(title)?;
-        let (second, other) = log_for(title)?;
-        assert_ne!(first, second);
-        drop((held, other));
-        assert_eq!(log_for(title)?.0, first);
-        fs::remove_file(first)?;
-        Ok(fs::remove_file(second)?)
     }
 
     #[test]

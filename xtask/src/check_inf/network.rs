@@ -97,7 +97,8 @@ fn parameter(inf: &mut Inf<'_>, keyword: &str, values: &Values, choices: Option<
     // What may be left out, as a network address, needs no default.
     let optional = values.get("optional").is_some_and(|(_, text)| text == "1");
     for name in ["paramdesc", "type", "default"] {
-        if !values.contains_key(name) && !(name == "default" && optional) {
+        let is_there = values.contains_key(name) || (name == "default" && optional);
+        if !is_there {
             inf.add(line, format!("the keyword {keyword} has no {name}"));
         }
     }

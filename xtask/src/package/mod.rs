@@ -4,8 +4,9 @@
 //! once it is whole.
 
 mod archive;
+pub mod refusals;
 mod sbom;
-mod signing;
+pub mod signing;
 
 use crate::drivers::{self, DRIVERS};
 use crate::stamp::{self, Stamp};
