@@ -107,7 +107,7 @@ pub trait Client: Send + Sync {
     /// What [`Binding::send`] took is the protocol's again, each with its `Status`. At most DISPATCH_LEVEL; may come
     /// inside the call of `send`.
     fn send_complete(&self, lists: *mut NET_BUFFER_LIST, flags: u32);
-    /// A status indication. At most DISPATCH_LEVEL.
+    /// A status indication. At most DISPATCH_LEVEL, often from within an OID request: no OID may be sent from here.
     fn status(&self, status: Status);
     /// Stop sending, and give back every received list that is held. NDIS then waits for the sends under way itself.
     /// PASSIVE_LEVEL.

@@ -16,6 +16,8 @@ use crate::nt::ndis::*;
 use crate::sync::Lock;
 use crate::testing::Turn;
 
+mod tcpip;
+
 /// What the miniport does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sin {
@@ -316,6 +318,13 @@ struct Bench {
 impl Bench {
     /// An adapter that is initialised; `None` with what was found if that fails.
     fn new(which: Sin) -> Result<Self, Vec<String>> {
+        Self::with(which, handlers())
+    }
+
+    fn with(
+        which: Sin,
+        handlers: NDIS_MINIPORT_DRIVER_CHARACTERISTICS,
+    ) -> Result<Self, Vec<String>> {
         let turn = crate::testing::machine();
         *SIN.lock() = which;
         HEARD.lock().clear();
@@ -331,7 +340,7 @@ impl Bench {
         }
         // A rule that a driver breaks again and again is not reported each time.
         let name = alloc::format!("fake{}.sys", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let driver = Box::leak(Box::new(driver::Driver::fake(&name, handlers())));
+        let driver = Box::leak(Box::new(driver::Driver::fake(&name, handlers)));
         let null = core::ptr::null_mut();
         let adapter = adapter::create(New {
             driver,
