@@ -185,17 +185,16 @@ impl Adapter {
         Ok(())
     }
 
-    /// Closes all connections and gives the interfaces back. PASSIVE_LEVEL.
-    pub fn stop(&self, removed: bool) {
+    /// Closes all connections, withdraws what was asked for at the start, and gives the interfaces back. PASSIVE_LEVEL.
+    pub fn stop(&self) {
         let Some(Active { thread, running }) = self.active.lock().take() else {
             return;
         };
         running.stopping.store(true, Ordering::Release);
         running.wake.set();
         drop(thread);
-        if removed {
-            running.bus.request_unplug(DISKS, false);
-        }
+        // The bus counts requests: each start makes one, be it after a stop for other resources.
+        running.bus.request_unplug(DISKS, false);
         DRIVER.retract(Store::new(&running.bus.store));
         wdm::info!("stopped");
     }

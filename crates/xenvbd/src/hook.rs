@@ -46,7 +46,7 @@ unsafe extern "C" fn dispatch(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTST
     );
     let adapter = stops.then(|| adapter::of_device(device.cast())).flatten();
     if let Some(adapter) = adapter {
-        adapter.stop(minor != MN_STOP_DEVICE);
+        adapter.stop();
     }
     let routine = STORPORT.load(Ordering::Acquire);
     // SAFETY: written by install before any device could be there.
