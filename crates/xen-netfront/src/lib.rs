@@ -8,6 +8,7 @@
 //!   must expect loss; sent again by us it might arrive twice, after a migration also seconds late.
 //! - [`rx`]: pages in, packets out: every response checked, a page handed up only when its grant is ended. A new
 //!   connection gets the pages posted anew.
+//! - [`multicast`]: which groups the backend is told to let through.
 //! - [`ctrl`]: the control ring, by which the backend is told how to spread packets over queues.
 //! - [`header`], [`checksum`], [`hash`], [`segment`]: what is known of a frame's headers, RFC 1071's sum, the Toeplitz
 //!   hash, large packets cut into segments.
@@ -31,6 +32,7 @@ pub mod grant;
 pub mod hash;
 pub mod header;
 pub mod keys;
+pub mod multicast;
 pub mod publication;
 pub mod rx;
 pub mod segment;
