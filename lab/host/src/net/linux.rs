@@ -1,12 +1,12 @@
 //! A Linux guest with its own xen-netfront on an adapter's bridge, whose throughput is what others' is compared with.
 
 use super::Net;
+use super::jobs::FOLDER;
 use crate::dom0::cpio::Node;
 use crate::dom0::cpio::Tree;
 use crate::nic::Nic;
 use crate::report::LinuxMeasured;
 use crate::report::Rate;
-use crate::session::Session;
 use anyhow::Context;
 use anyhow::bail;
 use lab_protocol::plan::net::Direction;
@@ -21,13 +21,13 @@ use std::time::Duration;
 /// Its memory, in MiB.
 pub const MEMORY: u64 = 224;
 /// How long it may take in all, beside what its bytes take.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(420);
 /// Bytes a second that it moves at least.
 const SLOWEST: u64 = 1 << 20;
-/// What it prints, as dom0's device model writes it down.
-const LOG: &str = "/run/lab/linux.log";
-/// Begins the lines that it prints for the host.
-const WORD: &str = "lab:";
+/// The TCP port in dom0 to which it sends what it has measured: a console would cost it more than all else.
+const RESULT_PORT: u16 = 5300;
+/// The job that takes that.
+const JOB: &str = "linux";
 
 /// The files that such a guest is made of.
 #[derive(Clone, Copy, Debug)]
@@ -52,8 +52,7 @@ pub fn measure(
     net.session.shell(&format!("xl pause {domain}"))?;
     let printed = run(net, nic, step);
     // Whatever came of it, nothing of it stays.
-    net.session
-        .try_shell("xl destroy lab-linux 2>/dev/null; rm -f /run/lab/linux.log")?;
+    net.session.try_shell("xl destroy lab-linux 2>/dev/null")?;
     net.session.shell(&format!("xl unpause {domain}"))?;
     fs::remove_dir_all(&folder)?;
     let printed = printed?;
@@ -84,6 +83,8 @@ fn run(net: &mut Net<'_>, nic: &Nic, step: &LinuxGuest) -> anyhow::Result<String
             },
         )?;
     }
+    net.jobs
+        .start(JOB, &format!("exec nc -d -l {} {RESULT_PORT}", nic.peer()))?;
     // They are this guest's, and not of the step that the other guest takes part in.
     net.peers = super::Peers::default();
     net.session
@@ -94,24 +95,18 @@ fn run(net: &mut Net<'_>, nic: &Nic, step: &LinuxGuest) -> anyhow::Result<String
         )
         .context("the Linux guest cannot be made")?;
     let limit = LIMIT + Duration::from_secs(2 * step.bytes.0 / SLOWEST);
-    wait_for_end(net.session, limit)
-}
-
-fn wait_for_end(session: &Session, limit: Duration) -> anyhow::Result<String> {
-    // Looked at rarely, and in dom0: every command of the host's would take time from what is measured.
-    let command = format!("until grep -q '{WORD} end' {LOG}; do sleep 2; done");
-    let ended = session.agent().shell(&command, limit);
-    let printed = session.try_shell(&format!("cat {LOG}"))?.stdout;
-    match ended {
-        Ok(_) => Ok(printed),
-        Err(_) => {
-            crate::interrupt::check()?;
-            let state = session
-                .try_shell("xl list -v; tail -n 20 /var/log/xen/*linux*")?
-                .stdout;
-            bail!("the Linux guest is not done after {limit:?}; it printed:\n{printed}\n{state}")
-        }
-    }
+    // Waited for in dom0: every command of the host's would take time from what is measured.
+    let ended = net.session.agent().shell(
+        &format!("until [ -e {FOLDER}/{JOB}.status ]; do sleep 2; done; cat {FOLDER}/{JOB}.out"),
+        limit,
+    );
+    ended.with_context(|| {
+        let state = net
+            .session
+            .try_shell("xl list -v; tail -n 20 /var/log/xen/*linux*");
+        let state = state.map(|output| output.stdout).unwrap_or_default();
+        format!("the Linux guest is not done after {limit:?}\n{state}")
+    })
 }
 
 fn write_files(
@@ -139,7 +134,7 @@ fn write_files(
 fn configuration(nic: &Nic, step: &LinuxGuest) -> String {
     format!(
         "name=\"lab-linux\"\ntype=\"hvm\"\nkernel=\"/share/linux/vmlinuz\"\nramdisk=\"/share/linux/initramfs.cpio\"\n\
-         cmdline=\"console=ttyS0 earlyprintk=ttyS0 nokaslr\"\nmemory={MEMORY}\nvcpus={}\nserial=\"file:{LOG}\"\n\
+         cmdline=\"console=hvc0 quiet nokaslr\"\nmemory={MEMORY}\nvcpus={}\nserial=\"none\"\nvkb_device=0\n\
          vga=\"none\"\nxen_platform_pci=1\non_poweroff=\"preserve\"\non_reboot=\"preserve\"\non_crash=\"preserve\"\n\
          device_model_override=\"/usr/libexec/xen-qemu-system-i386\"\nvif=['mac={},bridge={},mtu={},type=vif']\n",
         step.vcpus,
@@ -184,9 +179,7 @@ fn first_process(nic: &Nic, step: &LinuxGuest) -> String {
          for _ in $(seq 50); do ping -c 1 -W 1 {peer} >/dev/null 2>&1 && break; done\n\
          {send}wait\n\
          {receive}wait\n\
-         for f in /send* /receive*; do echo \"{WORD} ${{f#/}} $(cat $f)\"; done\n\
-         echo \"{WORD} end\"\n\
-         sleep 1\n\
+         for f in /send* /receive*; do echo \"${{f#/}} $(cat $f)\"; done | nc {peer} {RESULT_PORT}\n\
          poweroff -f\n",
         mtu = nic.mtu,
         address = nic.linux_address(),
@@ -194,13 +187,13 @@ fn first_process(nic: &Nic, step: &LinuxGuest) -> String {
     )
 }
 
-/// `lab: send0 BYTES MICROSECONDS`, a line a connection: all bytes in the longest time.
+/// `send0 BYTES MICROSECONDS`, a line a connection: all bytes in the longest time.
 fn rate(printed: &str, way: &str, step: &LinuxGuest) -> anyhow::Result<Rate> {
     let mut rate = Rate::default();
     let mut lines = 0;
     for line in printed.lines() {
         let mut words = line.split_whitespace();
-        if words.next() != Some(WORD) || !words.next().is_some_and(|name| name.starts_with(way)) {
+        if !words.next().is_some_and(|name| name.starts_with(way)) {
             continue;
         }
         let mut number = || words.next()?.parse::<u64>().ok();
@@ -232,11 +225,11 @@ mod tests {
             connections: 2,
             ..LinuxGuest::default()
         };
-        let text = "kernel says\r\nlab: send0 1000 50\r\nlab: send1 2000 80\r\nlab: receive0 3000 9\r\nlab: end\r\n";
+        let text = "send0 1000 50\nsend1 2000 80\nreceive0 3000 9\n";
         let sent = rate(text, "send", &step).unwrap();
         assert_eq!((sent.bytes, sent.microseconds), (3000, 80));
         assert!(rate(text, "receive", &step).is_err());
-        assert!(rate("lab: send0 1000\n", "send", &step).is_err());
+        assert!(rate("send0 1000\n", "send", &step).is_err());
     }
 
     #[test]
