@@ -105,10 +105,7 @@ fn is_software_interrupt(vector: u8, frame: &TrapFrame) -> bool {
                 "fast fail",
             )
         }
-        ASSERTION => {
-            crate::kd::assertion::failed(frame);
-            true
-        }
+        ASSERTION => crate::kd::assertion::failed(frame),
         DEBUG_SERVICE => true,
         _ => false,
     }
