@@ -111,7 +111,7 @@ impl Protocol for Tcpip {
                 give(&endpoint, &addresses);
             }
         }
-        Some(Arc::new(Bound(endpoint)))
+        Some(client(endpoint))
     }
 }
 
@@ -261,6 +261,11 @@ fn tell_result(result: Result<(), NDIS_STATUS>) {
     if let Err(status) = result {
         crate::kd::text(&alloc::format!("net: packet filter: {status:#x}"));
     }
+}
+
+/// What NDIS calls for an endpoint.
+pub(crate) fn client(endpoint: Arc<Endpoint>) -> Arc<dyn Client> {
+    Arc::new(Bound(endpoint))
 }
 
 /// NDIS' end of an endpoint.

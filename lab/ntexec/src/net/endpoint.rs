@@ -52,7 +52,7 @@ struct Inbox {
 
 /// What changes with the adapter's configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Terms {
+pub(crate) struct Terms {
     pub mtu: usize,
     pub offloads: super::offload::Offloads,
 }
@@ -108,7 +108,7 @@ pub fn now() -> Instant {
 
 impl Endpoint {
     /// The end of a binding. PASSIVE_LEVEL.
-    pub(super) fn new(
+    pub(crate) fn new(
         binding: Binding,
         info: &crate::ndis::protocol::Info,
         terms: Terms,
@@ -218,7 +218,7 @@ impl Endpoint {
     }
 
     /// The thread's turn: waits for the stack, and says when it is to come again.
-    pub(super) fn turn(&self) -> Left {
+    pub(crate) fn turn(&self) -> Left {
         self.alarm.store(u64::MAX, Ordering::SeqCst);
         let left = self.round(self.stack.lock(), THREAD_BUDGET);
         let due = match left {
@@ -354,7 +354,7 @@ impl Endpoint {
     }
 
     /// Gives back what was kept longer. At most DISPATCH_LEVEL.
-    pub(super) fn give_back_late(&self) {
+    pub(crate) fn give_back_late(&self) {
         let late = core::mem::take(&mut *self.late.lock());
         self.give_back_now(late);
     }

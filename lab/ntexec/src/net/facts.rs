@@ -40,7 +40,7 @@ impl Default for Facts {
 }
 
 /// The terms that an adapter's facts make.
-pub(super) fn terms(info: &Info) -> Terms {
+pub(crate) fn terms(info: &Info) -> Terms {
     /// Below this not even headers fit (RFC 791 asks for 576).
     const SMALLEST_MTU: usize = 576;
     Terms {
