@@ -456,11 +456,12 @@ impl Adapter {
             Err(status::NOT_ACCEPTED)
         } else if self.asleep.load(Ordering::Acquire) {
             Err(status::LOW_POWER_STATE)
-        } else if !self.gate.enter(1) {
+        } else if !self.gate.is_open() {
             Err(status::PAUSED)
         } else if active == 0 {
-            self.leave(1);
             Err(status::MEDIA_DISCONNECTED)
+        } else if !self.gate.enter(1) {
+            Err(status::PAUSED)
         } else {
             Ok(())
         }
@@ -545,7 +546,10 @@ impl Adapter {
         &self,
         change: impl FnOnce(&mut Filter) -> core::result::Result<(), NDIS_STATUS>,
     ) -> core::result::Result<(), NDIS_STATUS> {
-        self.change(|control| change(&mut control.rx.filter))
+        self.change(|control| change(&mut control.rx.filter))?;
+        // The backend is told of it.
+        self.wake.set();
+        Ok(())
     }
 
     /// Changes offloads or encapsulation. PASSIVE_LEVEL.

@@ -4,6 +4,7 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use arrayvec::ArrayVec;
+use ndis_sys::constant::packet_type;
 use rust_alloc::vec::Vec;
 use wdm::alloc::Shared;
 use wdm::cpu;
@@ -16,6 +17,7 @@ use xen_front::keys::decimal;
 use xen_netfront::connection::{Action, Backend, Connection, Failure, Phase};
 use xen_netfront::hash::Toeplitz;
 use xen_netfront::keys::{self, Offer};
+use xen_netfront::multicast::Membership;
 use xen_netfront::publication::{Events, Publication, QueueKeys, Sink};
 use xen_netfront::{rx, tx};
 use xenbus_client::channel::Channel;
@@ -68,11 +70,16 @@ pub fn run(adapter: &Adapter) {
             adapter.vif
         );
     }
-    let mut announce = 0;
+    let (mut announce, mut failed) = (0, None);
     while !stopping(adapter) {
         adapter.resumed.store(false, Ordering::Release);
         let end = match Session::new(adapter, announce) {
-            Ok(mut session) => session.run(),
+            Ok(mut session) => {
+                session.said = failed;
+                let end = session.run();
+                failed = session.connection.failure();
+                end
+            }
             Err(status) => {
                 wdm::error!(
                     "vif {}: the frontend's keys cannot be read: {status}",
@@ -125,9 +132,14 @@ struct Session<'a> {
     domain: u16,
     trusted: bool,
     connection: Connection,
+    /// Why the session before had no connection, which the log has already.
+    said: Option<Failure>,
     offer: Option<Offer>,
     links: Vec<Link>,
     control: Option<ControlRing>,
+    /// Groups that the backend lets through, and whether it was told that its list counts.
+    groups: Membership,
+    filters: bool,
     closing: bool,
     /// The connection is up.
     up: bool,
@@ -170,9 +182,12 @@ impl<'a> Session<'a> {
             domain,
             trusted,
             connection: Connection::new(now()),
+            said: None,
             offer: None,
             links: Vec::new(),
             control: None,
+            groups: Membership::new(),
+            filters: false,
             closing: false,
             up: false,
             down_since: None,
@@ -348,6 +363,7 @@ impl<'a> Session<'a> {
         if self.up {
             self.follow_link();
             self.announce();
+            self.follow_groups();
             if adapter.scaling_changed.load(Ordering::Acquire) {
                 self.spread();
             }
@@ -404,6 +420,46 @@ impl<'a> Session<'a> {
                 self.adapter.vif
             );
             self.connection.reconnect(now());
+        }
+    }
+
+    /// Has the backend keep back what is for groups that the stack did not ask for, where it can be told so at any time.
+    fn follow_groups(&mut self) {
+        let adapter = self.adapter;
+        let offered = self.offer.is_some_and(|o| o.dynamic_multicast_control);
+        let Some(queue) = adapter.queues().first().filter(|_| offered) else {
+            return;
+        };
+        let filter = adapter.filter();
+        let all = packet_type::ALL_MULTICAST | packet_type::PROMISCUOUS;
+        if filter.types() & all != 0 {
+            self.groups.want_all();
+        } else if filter.types() & packet_type::MULTICAST != 0 {
+            self.groups.want(filter.groups().iter().copied());
+        } else {
+            self.groups.want([]);
+        }
+        let mut tx = queue.tx();
+        if let Some(outcome) = tx.answer() {
+            self.groups.answered(outcome);
+        }
+        if let Some(change) = self.groups.next_change()
+            && !tx.ask(change)
+        {
+            self.groups.unasked();
+        }
+        drop(tx);
+        let filters = self.groups.is_complete();
+        if filters == self.filters {
+            return;
+        }
+        let key = format_args!("{}/request-multicast-control", self.frontend.as_str());
+        match self.store.write(key, format_args!("{}", u8::from(filters))) {
+            Ok(()) => self.filters = filters,
+            Err(status) => wdm::warn!(
+                "vif {}: the backend cannot be told which groups to keep back: {status}",
+                adapter.vif
+            ),
         }
     }
 
@@ -585,6 +641,9 @@ impl<'a> Session<'a> {
             return false;
         };
         let limits = offer.transmit(self.trusted);
+        // What was published says that its list, which is empty, does not count.
+        self.groups.reset();
+        self.filters = false;
         for (queue, link) in adapter.queues().iter().zip(&self.links) {
             let (Some(page), Some(channel)) = (link.pages.first(), link.channels.first()) else {
                 return false;
@@ -729,7 +788,9 @@ impl<'a> Session<'a> {
     fn finished(&mut self) -> End {
         let vif = self.adapter.vif;
         let failure = self.connection.failure();
-        if let Some(failure) = failure {
+        if let Some(failure) = failure
+            && self.said != Some(failure)
+        {
             wdm::error!("vif {vif}: no connection: {failure}");
             let error = format_args!("error/{}/error", self.frontend.as_str());
             if let Err(status) = self.store.write(error, format_args!("1 {failure}")) {

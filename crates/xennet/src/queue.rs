@@ -164,7 +164,7 @@ impl QueuePair {
                 channel.unmask();
             }
         }
-        if tx.fault().is_some() {
+        if tx.fault().is_some() || tx.has_answer() {
             self.adapter().wake.set();
         }
         tx.count(&self.sent);

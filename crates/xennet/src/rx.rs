@@ -37,6 +37,8 @@ const PAGES: u16 = SLOTS * 3;
 const SEGMENTS: u16 = SLOTS * 2;
 /// Free pages below which frames are not lent any more: the ring's would not last.
 const LOW: usize = 32;
+/// The same of those for segments: as many as the largest frame is cut into.
+const LARGE: u32 = 64;
 /// Frames that are taken at once.
 pub const BATCH: usize = 8;
 /// A list of those for segments, in its own word.
@@ -294,7 +296,7 @@ impl Rx {
 
     /// Whether so few pages are left that frames must come back at once.
     pub fn is_short(&self) -> bool {
-        self.queue.free() + self.queue.posted() < LOW
+        self.queue.free() + self.queue.posted() < LOW || self.segments.count() < LARGE
     }
 
     /// Remembers which pages a list has, for when it comes back.

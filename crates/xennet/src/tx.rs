@@ -17,7 +17,9 @@ use wdm::time;
 use xen_front::RingMemory;
 use xen_netfront::grant::{Client, Fragment, StillInUse};
 use xen_netfront::header::Headers;
-use xen_netfront::tx::{Capacity, Host, Limits, Offload, Outcome, Packet, Queue, Refused, Ring};
+use xen_netfront::tx::{
+    Capacity, Host, Limits, Multicast, Offload, Outcome, Packet, Queue, Refused, Ring,
+};
 use xenbus_client::channel::Channel;
 use xenbus_client::granter::{Access, Grant, Granter};
 use xennet_core::addresses::Announcement;
@@ -39,6 +41,8 @@ const BUDGET: u32 = 128;
 const FLOW: usize = 128;
 /// A packet of the driver's own: no net buffer has an odd number.
 const OWN: Client = Client(1);
+/// A change of the groups that the backend lets through.
+const GROUP: Client = Client(3);
 
 /// What the configuration says of frames to send.
 #[derive(Clone, Copy)]
@@ -62,6 +66,8 @@ pub struct Tx {
     channel: Option<Shared<Channel<Pointer>>>,
     waiting: Chain,
     rules: Rules,
+    /// How the last change of the groups ended, until somebody asks.
+    group: Option<Outcome>,
     /// Frames that came back in any way, and when the last did.
     finished: u64,
     progress: u64,
@@ -86,6 +92,7 @@ impl Tx {
             channel: None,
             waiting: Chain::new(),
             rules,
+            group: None,
             finished: 0,
             progress: 0,
         })
@@ -252,6 +259,10 @@ impl Tx {
             if client == OWN {
                 continue;
             }
+            if client == GROUP {
+                self.group = Some(outcome);
+                continue;
+            }
             // SAFETY: a net buffer whose list is not complete.
             let buffer = unsafe { Nb::from_number(client.0) };
             let Some(list) = buffer.and_then(Nb::list) else {
@@ -335,6 +346,23 @@ impl Tx {
     /// Whether there is little room left.
     pub fn is_nearly_full(&self) -> bool {
         self.queue.has_ring() && self.queue.free_slots() < LOW
+    }
+
+    /// Asks the backend for a change of the groups that it lets through. False: not now.
+    pub fn ask(&mut self, change: Multicast) -> bool {
+        let asked = self.queue.multicast(&mut self.machine, GROUP, change);
+        self.publish();
+        asked.is_ok()
+    }
+
+    /// Whether a change of the groups has ended.
+    pub fn has_answer(&self) -> bool {
+        self.group.is_some()
+    }
+
+    /// How a change of the groups ended.
+    pub fn answer(&mut self) -> Option<Outcome> {
+        self.group.take()
     }
 
     /// Whether frames can be sent.
