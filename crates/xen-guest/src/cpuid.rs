@@ -184,6 +184,21 @@ mod tests {
     }
 
     #[test]
+    fn a_xen_of_any_version_is_taken_for_what_its_leaves_say() {
+        for (version, expected) in [
+            (0, (0, 0)),
+            (0x0063_0001, (99, 1)),
+            (u32::MAX, (0xFFFF, 0xFFFF)),
+        ] {
+            let mut cpu = xen_at(0x4000_0000, 4);
+            cpu.0.insert(0x4000_0001, leaf(version, 0, 0, 0));
+            let xen = Xen::detect(&cpu).expect("found");
+            assert_eq!((xen.major, xen.minor), expected);
+            assert_eq!(xen.vcpu_id(&cpu), Some(3));
+        }
+    }
+
+    #[test]
     fn a_machine_without_xen_or_without_its_leaves_is_not_taken_for_one() {
         assert_eq!(Xen::detect(&Fake(HashMap::new())), None);
         assert_eq!(Xen::detect(&xen_at(0x4000_0000, 1)), None);
