@@ -82,7 +82,7 @@ fn xenbus_binds_the_platform_device_as_a_boot_driver() {
         service.load_order_group.as_deref(),
         Some("Boot Bus Extender")
     );
-    let classes = Action::Set(Data::MultiSz(vec!["VBD".into()]));
+    let classes = Action::Set(Data::MultiSz(vec!["VBD".into(), "VIF".into()]));
     assert_eq!(
         value(&service.registry, "Parameters", "SupportedClasses"),
         Some(&classes)
