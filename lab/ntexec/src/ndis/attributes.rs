@@ -230,8 +230,8 @@ fn rss(
     if caps.CapabilitiesFlags & NdisHashFunctionToeplitz == 0 {
         return wrong("RSS without the Toeplitz hash function");
     }
-    if caps.CapabilitiesFlags & (NDIS_HASH_IPV4 | NDIS_HASH_TCP_IPV4) == 0 {
-        return wrong("RSS without a hash type of IPv4");
+    if caps.CapabilitiesFlags & NDIS_RSS_CAPS_HASH_TYPE_TCP_IPV4 == 0 {
+        return wrong("RSS without the hash of TCP over IPv4");
     }
     if caps.NumberOfReceiveQueues == 0 || caps.NumberOfInterruptMessages == 0 {
         return wrong("RSS with no queue or no message");

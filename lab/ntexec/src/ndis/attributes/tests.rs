@@ -36,7 +36,7 @@ fn sample() -> Sample {
         2,
         NDIS_SIZEOF_RECEIVE_SCALE_CAPABILITIES_REVISION_2,
     );
-    s.rss.CapabilitiesFlags = NdisHashFunctionToeplitz | NDIS_HASH_IPV4 | NDIS_HASH_TCP_IPV4;
+    s.rss.CapabilitiesFlags = NdisHashFunctionToeplitz | NDIS_RSS_CAPS_HASH_TYPE_TCP_IPV4;
     s.rss.NumberOfReceiveQueues = 4;
     s.rss.NumberOfInterruptMessages = 4;
     s.rss.NumberOfIndirectionTableEntries = 128;
@@ -97,7 +97,7 @@ fn attributes_with_something_wrong_are_refused() {
             NDIS_STATUS_INVALID_PARAMETER,
         ),
         (
-            |s| s.rss.CapabilitiesFlags = NDIS_HASH_IPV4,
+            |s| s.rss.CapabilitiesFlags = NDIS_RSS_CAPS_HASH_TYPE_TCP_IPV4,
             NDIS_STATUS_INVALID_PARAMETER,
         ),
         (
