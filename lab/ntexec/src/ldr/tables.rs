@@ -12,6 +12,7 @@ pub fn tables() -> [&'static [Export]; 26] {
         crate::kd::EXPORTS,
         crate::ob::EXPORTS,
         crate::cm::zw::EXPORTS,
+        crate::rtl::chkstk::EXPORTS,
         crate::rtl::crt::EXPORTS,
         crate::rtl::strings::EXPORTS,
         crate::rtl::debug::EXPORTS,

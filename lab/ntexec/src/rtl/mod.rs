@@ -1,5 +1,6 @@
 //! The run-time library: strings, formatted output, time, versions.
 
+pub mod chkstk;
 pub mod crt;
 pub mod debug;
 pub mod misc;
