@@ -3,7 +3,7 @@
 use crate::run;
 use crate::stamp::{self, Stamp};
 #[cfg(unix)]
-use crate::toolchain::Toolchain;
+use crate::toolchain::{Toolchain, Wdk};
 use anyhow::{Context as _, ensure};
 use std::fs;
 use std::io::Write as _;
@@ -21,6 +21,9 @@ pub const OUT: &str = "target/drivers";
 /// cargo's folder for the drivers.
 pub const TARGET_DIR: &str = "target/cross";
 
+/// The same for builds with the headers of a WDK: what was built with others would have to go each time.
+const WDK_TARGET_DIR: &str = "target/cross-wdk";
+
 /// What to build and where to put it.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Args {
@@ -31,6 +34,10 @@ pub struct Args {
     pub scope: Scope,
     #[command(flatten)]
     pub stamp: stamp::Options,
+    /// Headers of a WDK, in place of mingw-w64's: a folder with Include/<version>/{km,shared,um}, copied from an installation
+    #[cfg(unix)]
+    #[arg(long, value_name = "DIR")]
+    pub wdk: Option<PathBuf>,
 }
 
 /// Which drivers, and cargo's own folder.
@@ -55,10 +62,14 @@ impl Scope {
             .collect()
     }
 
-    /// cargo's folder. wdk-build finds the workspace by walking up from it.
     fn target_dir(&self) -> anyhow::Result<PathBuf> {
+        self.target_dir_or(TARGET_DIR)
+    }
+
+    /// cargo's folder. wdk-build finds the workspace by walking up from it.
+    fn target_dir_or(&self, default: &str) -> anyhow::Result<PathBuf> {
         let workspace = run::workspace();
-        let folder = workspace.join(self.target_dir.as_deref().unwrap_or(Path::new(TARGET_DIR)));
+        let folder = workspace.join(self.target_dir.as_deref().unwrap_or(Path::new(default)));
         ensure!(
             folder.starts_with(workspace),
             "{} must lie in {}: wdk-build looks for the workspace above it",
@@ -69,20 +80,59 @@ impl Scope {
     }
 }
 
+/// Headers of the user's own.
+#[cfg(unix)]
+type Headers = Wdk;
+/// On Windows the prompt says where they are.
+#[cfg(windows)]
+type Headers = std::convert::Infallible;
+
+/// Where and with what drivers are built.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// This workspace or a copy of it
+    pub workspace: &'a Path,
+    /// cargo's folder
+    pub target_dir: &'a Path,
+    /// In place of mingw-w64's headers
+    pub headers: Option<&'a Headers>,
+}
+
+impl Args {
+    #[cfg(unix)]
+    fn headers(&self) -> anyhow::Result<Option<Headers>> {
+        self.wdk.as_deref().map(Wdk::find).transpose()
+    }
+
+    #[cfg(windows)]
+    fn headers(&self) -> anyhow::Result<Option<Headers>> {
+        Ok(None)
+    }
+}
+
 /// Builds drivers and returns the folder that has them.
 ///
 /// # Errors
 /// If the tool chain cannot be had or a build fails.
 pub fn build(args: &Args) -> anyhow::Result<PathBuf> {
     let stamp = Stamp::new(&args.stamp)?;
+    let headers = args.headers()?;
     let crates = args.scope.crates();
-    let target_dir = args.scope.target_dir()?;
+    let target_dir = args.scope.target_dir_or(match headers {
+        None => TARGET_DIR,
+        Some(_) => WDK_TARGET_DIR,
+    })?;
     let out = match &args.out {
         Some(out) => std::path::absolute(out)?,
         None => run::workspace().join(OUT),
     };
     let title = format!("building {}", crates.join(", "));
-    let time = compile(&title, run::workspace(), &target_dir, &crates, &stamp)?;
+    let place = Place {
+        workspace: run::workspace(),
+        target_dir: &target_dir,
+        headers: headers.as_ref(),
+    };
+    let time = compile(&title, place, &crates, &stamp)?;
     let built = target_dir.join(TARGET).join("release");
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     for name in &crates {
@@ -103,13 +153,12 @@ pub fn build(args: &Args) -> anyhow::Result<PathBuf> {
 /// If the tool chain cannot be had or a build fails.
 pub fn compile(
     title: &str,
-    workspace: &Path,
-    target_dir: &Path,
+    place: Place<'_>,
     crates: &[&str],
     stamp: &Stamp,
 ) -> anyhow::Result<Duration> {
     eprintln!("{title}");
-    let mut command = cargo("build", workspace, target_dir)?;
+    let mut command = cargo("build", place)?;
     command
         .arg("--release")
         .env("XEN_DRIVERS_VENDOR", &stamp.vendor)
@@ -122,18 +171,18 @@ pub fn compile(
 
 /// A cargo command for the drivers: with the cross tool chain.
 #[cfg(unix)]
-fn cargo(subcommand: &str, workspace: &Path, target_dir: &Path) -> anyhow::Result<Command> {
-    Toolchain::provide()?.driver_cargo(subcommand, workspace, target_dir)
+fn cargo(subcommand: &str, place: Place<'_>) -> anyhow::Result<Command> {
+    Toolchain::provide()?.driver_cargo(subcommand, place.workspace, place.target_dir, place.headers)
 }
 
 /// A cargo command for the drivers: with the WDK that the prompt was set up for.
 #[cfg(windows)]
-fn cargo(subcommand: &str, workspace: &Path, target_dir: &Path) -> anyhow::Result<Command> {
+fn cargo(subcommand: &str, place: Place<'_>) -> anyhow::Result<Command> {
     let mut command = run::host_cargo(subcommand);
     command
-        .current_dir(workspace)
+        .current_dir(place.workspace)
         .args(["--locked", "--target", TARGET])
-        .env("CARGO_TARGET_DIR", target_dir);
+        .env("CARGO_TARGET_DIR", place.target_dir);
     Ok(command)
 }
 
@@ -185,7 +234,12 @@ pub fn replace(from: &Path, to: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// If the tool chain cannot be had or clippy finds something.
 pub fn clippy(scope: &Scope) -> anyhow::Result<()> {
-    let mut command = cargo("clippy", run::workspace(), &scope.target_dir()?)?;
+    let place = Place {
+        workspace: run::workspace(),
+        target_dir: &scope.target_dir()?,
+        headers: None,
+    };
+    let mut command = cargo("clippy", place)?;
     for name in scope.crates() {
         command.args(["--package", name]);
     }

@@ -112,3 +112,13 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::ClippyGuest(args) => guest::clippy(&args).map(|()| ExitCode::SUCCESS),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_one_that_can_be_parsed() {
+        super::Command::command().debug_assert();
+    }
+}

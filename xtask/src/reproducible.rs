@@ -1,7 +1,7 @@
 //! Whether the same sources give the same bytes in another folder: the drivers are built a second time, from a copy of the
 //! workspace elsewhere, and compared.
 
-use crate::drivers::{self, DRIVERS, TARGET};
+use crate::drivers::{self, DRIVERS, Place, TARGET};
 use crate::run;
 use crate::stamp::{self, Stamp};
 use anyhow::{Context as _, bail};
@@ -38,7 +38,12 @@ pub fn check(folder: &Path) -> anyhow::Result<()> {
     copy(&programs, &target_dir)?;
     let stamp = Stamp::new(&stamp::Options::default())?;
     let title = "building the drivers in another folder";
-    drivers::compile(title, &workspace, &target_dir, DRIVERS, &stamp)?;
+    let place = Place {
+        workspace: &workspace,
+        target_dir: &target_dir,
+        headers: None,
+    };
+    drivers::compile(title, place, DRIVERS, &stamp)?;
     let built = target_dir.join(TARGET).join("release");
     let mut different = Vec::new();
     for name in DRIVERS {

@@ -16,6 +16,7 @@ const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// What the person who builds decides.
 #[derive(Clone, Debug, clap::Args)]
+#[group(id = "stamp")]
 pub struct Options {
     /// Who gives the package out: the INF files' provider and the images' company
     #[arg(long, value_name = "NAME", default_value = DEFAULT_VENDOR)]

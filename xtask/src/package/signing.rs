@@ -41,6 +41,7 @@ const DAY: u64 = 24 * 60 * 60;
 
 /// How to sign.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(id = "signing")]
 pub struct Options {
     /// Certificate to sign with, in PEM (its chain behind it) or DER [default: a test certificate made on the spot]
     #[arg(long, value_name = "FILE", requires = "sign_key")]

@@ -2,6 +2,7 @@
 //! before them, and import libraries made from the project's list of what Windows exports.
 
 use super::llvm::Llvm;
+use super::wdk::Wdk;
 use anyhow::Context as _;
 use lab_facts::{Kind, Module};
 use lab_host::{cache, command};
@@ -57,12 +58,48 @@ impl Mingw {
     }
 }
 
-/// The tree, made unless the cache has one of the same inputs.
-pub fn provide(mingw: &Mingw, llvm: &Llvm) -> anyhow::Result<PathBuf> {
-    let definitions: Vec<(&str, Option<String>)> = LIBRARIES
+/// The import libraries' definitions, by name.
+type Definitions = Vec<(&'static str, Option<String>)>;
+
+fn definitions() -> Definitions {
+    LIBRARIES
         .iter()
         .map(|(name, module)| (*name, module.map(definition)))
-        .collect();
+        .collect()
+}
+
+/// Makes the import libraries in a tree.
+fn libraries(root: &Path, llvm: &Llvm, definitions: &Definitions) -> anyhow::Result<()> {
+    let folder = root.join("Lib").join(VERSION).join("km/x64");
+    fs::create_dir_all(&folder)?;
+    for (name, text) in definitions {
+        library(llvm, &folder.join(format!("{name}.lib")), text.as_deref())?;
+    }
+    Ok(())
+}
+
+/// A tree of the headers of a WDK of the user's own with this project's import libraries.
+pub fn provide_own(wdk: &Wdk, llvm: &Llvm) -> anyhow::Result<PathBuf> {
+    let definitions = definitions();
+    let version = llvm.version.to_string();
+    let files = wdk.files()?;
+    let mut inputs: Vec<&[u8]> = vec![VERSION.as_bytes(), version.as_bytes(), files.as_bytes()];
+    for (name, text) in &definitions {
+        inputs.extend([
+            name.as_bytes(),
+            text.as_deref().unwrap_or_default().as_bytes(),
+        ]);
+    }
+    cache::entry("own-wdk", &cache::key(inputs), |root| {
+        eprintln!("laying out the headers of {}", wdk.folder().display());
+        wdk.lay_out(&root.join("Include").join(VERSION))?;
+        libraries(root, llvm, &definitions)
+    })
+}
+
+/// The tree, made unless the cache has one of the same inputs.
+pub fn provide(mingw: &Mingw, llvm: &Llvm) -> anyhow::Result<PathBuf> {
+    let definitions = definitions();
     let version = llvm.version.to_string();
     let include = mingw.include.to_string_lossy();
     let mut inputs: Vec<&[u8]> = vec![
@@ -83,12 +120,7 @@ pub fn provide(mingw: &Mingw, llvm: &Llvm) -> anyhow::Result<PathBuf> {
     cache::entry("wdk", &cache::key(inputs), |root| {
         eprintln!("making headers and import libraries");
         headers(root, &mingw.include).context("cannot lay out the headers")?;
-        let folder = root.join("Lib").join(VERSION).join("km/x64");
-        fs::create_dir_all(&folder)?;
-        for (name, text) in &definitions {
-            library(llvm, &folder.join(format!("{name}.lib")), text.as_deref())?;
-        }
-        Ok(())
+        libraries(root, llvm, &definitions)
     })
 }
 

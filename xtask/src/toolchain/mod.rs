@@ -8,6 +8,7 @@ mod patch;
 mod rustc;
 pub mod shim;
 mod vendor;
+pub mod wdk;
 
 use crate::drivers;
 use crate::run;
@@ -20,7 +21,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+pub use wdk::Wdk;
 
+/// How libclang reads mingw-w64's headers: they have declarations of the compiler's intrinsics of their own.
+const MINGW_DIALECT: &str = "-fno-ms-compatibility -D__IMMINTRIN_H -D__X86INTRIN_H";
 /// The target triple of the lab's guest.
 pub const GUEST_TARGET: &str = "x86_64-unknown-none";
 
@@ -127,7 +131,8 @@ impl Toolchain {
         );
     }
 
-    /// A cargo command for the drivers of a workspace, this one or a copy of it, without what it shall do.
+    /// A cargo command for the drivers of a workspace, this one or a copy of it, without what it shall do; with the headers
+    /// of `wdk` in place of mingw-w64's.
     ///
     /// # Errors
     /// If the cache cannot be filled.
@@ -136,14 +141,20 @@ impl Toolchain {
         subcommand: &str,
         workspace: &Path,
         target_dir: &Path,
+        wdk: Option<&Wdk>,
     ) -> anyhow::Result<Command> {
-        let root = self.content_root()?;
+        let root = match wdk {
+            None => self.content_root()?,
+            Some(wdk) => content_root::provide_own(wdk, &self.llvm)?,
+        };
         self.forget_other_tools(target_dir, &root)?;
         let mut command = self.cargo(subcommand, drivers::TARGET, workspace, target_dir)?;
-        let arguments = format!(
-            "-fno-ms-compatibility -D__IMMINTRIN_H -D__X86INTRIN_H -resource-dir={}",
-            self.llvm.resources().display()
-        );
+        let resources = format!("-resource-dir={}", self.llvm.resources().display());
+        let dialect = match wdk {
+            Some(wdk) if !wdk.is_mingw() => wdk::dialect(&root)?,
+            _ => MINGW_DIALECT.to_owned(),
+        };
+        let arguments = format!("{dialect} {}", lab_host::command::quote(&resources));
         command
             .env("WDKContentRoot", &root)
             .env("Version_Number", content_root::VERSION)
