@@ -178,10 +178,8 @@ fn a_line_based_connection_finds_the_line_by_the_device() {
         },
     };
     // SAFETY: parameters of this test.
-    assert_eq!(
-        unsafe { IoConnectInterruptEx(&mut parameters) },
-        STATUS_SUCCESS
-    );
+    let status = unsafe { IoConnectInterruptEx(&mut parameters) };
+    assert_eq!(status, STATUS_SUCCESS);
     assert_eq!(device.raise(), (1, [0, 0]));
     device.disconnect(CONNECT_LINE_BASED, object.cast());
     assert_eq!(device.complaints(), 0);
@@ -193,16 +191,12 @@ fn a_message_based_connection_gets_every_message_with_its_number() {
     let mut context = null_mut();
     let mut parameters = device.messages(&mut context, true);
     // SAFETY: parameters of this test.
-    assert_eq!(
-        unsafe { IoConnectInterruptEx(&mut parameters) },
-        STATUS_SUCCESS
-    );
+    let status = unsafe { IoConnectInterruptEx(&mut parameters) };
+    assert_eq!(status, STATUS_SUCCESS);
     assert_eq!(parameters.Version, CONNECT_MESSAGE_BASED);
     // SAFETY: the table that the call made.
-    assert_eq!(
-        unsafe { (*context.cast::<IO_INTERRUPT_MESSAGE_INFO>()).MessageCount },
-        2
-    );
+    let count = unsafe { (*context.cast::<IO_INTERRUPT_MESSAGE_INFO>()).MessageCount };
+    assert_eq!(count, 2);
     assert_eq!(device.raise(), (0, [1, 1]));
     device.disconnect(CONNECT_MESSAGE_BASED, context);
     assert_eq!((device.raise(), device.complaints()), ((0, [0, 0]), 0));
@@ -217,10 +211,8 @@ fn without_messages_a_message_based_connection_falls_back_to_the_line_if_it_may(
     assert_eq!(refused, STATUS_NOT_FOUND);
     let mut parameters = device.messages(&mut context, true);
     // SAFETY: parameters of this test.
-    assert_eq!(
-        unsafe { IoConnectInterruptEx(&mut parameters) },
-        STATUS_SUCCESS
-    );
+    let status = unsafe { IoConnectInterruptEx(&mut parameters) };
+    assert_eq!(status, STATUS_SUCCESS);
     assert_eq!(parameters.Version, CONNECT_LINE_BASED);
     assert_eq!(device.raise(), (1, [0, 0]));
     device.disconnect(CONNECT_LINE_BASED, context);
@@ -233,10 +225,8 @@ fn a_disconnection_with_another_version_than_the_connections_is_reported() {
     let mut context = null_mut();
     let mut parameters = device.messages(&mut context, true);
     // SAFETY: parameters of this test.
-    assert_eq!(
-        unsafe { IoConnectInterruptEx(&mut parameters) },
-        STATUS_SUCCESS
-    );
+    let status = unsafe { IoConnectInterruptEx(&mut parameters) };
+    assert_eq!(status, STATUS_SUCCESS);
     device.disconnect(CONNECT_LINE_BASED, context);
     assert_eq!(device.complaints(), 1);
 }
