@@ -3,7 +3,7 @@
 use crate::exports::{Export, Module};
 
 /// All of them.
-pub fn tables() -> [&'static [Export]; 26] {
+pub fn tables() -> [&'static [Export]; 27] {
     [
         crate::ke::EXPORTS,
         crate::mm::EXPORTS,
