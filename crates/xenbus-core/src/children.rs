@@ -1,6 +1,8 @@
 //! Which children the bus should have, by what xenstore has below `device/`.
 
 use alloc::vec::Vec;
+use core::fmt;
+
 use xenbus_interface::identity::{Child, Class};
 
 /// Most classes of device that a bus has children for. Xen defines a dozen.
@@ -8,10 +10,22 @@ pub const MAX_CLASSES: usize = 16;
 /// Most children of a bus.
 pub const MAX_CHILDREN: usize = 64;
 
+/// Whether users may take a class' children out (`AllowPdoRemove`, `AllowPdoEject`) where the registry does not say. The
+/// disks are fixed ones: below a removable adapter Windows would offer each of them for safe removal.
+pub fn may_be_taken_out(class: &Class) -> bool {
+    class.as_str() != "VBD"
+}
+
 /// A small set of classes in the order of their arrival.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Classes {
     members: [Option<Class>; MAX_CLASSES],
+}
+
+impl fmt::Debug for Classes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
 }
 
 impl Classes {
@@ -224,6 +238,12 @@ mod tests {
             (wanted.iter().count(), left_out),
             (MAX_CHILDREN, 100 - MAX_CHILDREN)
         );
+    }
+
+    #[test]
+    fn disks_are_fixed_and_adapters_may_be_taken_out() {
+        assert!(!may_be_taken_out(&Class::new(b"vbd").unwrap()));
+        assert!(may_be_taken_out(&Class::new(b"vif").unwrap()));
     }
 
     #[test]

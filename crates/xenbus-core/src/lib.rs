@@ -6,6 +6,7 @@ extern crate alloc;
 
 pub mod children;
 pub mod distribution;
+pub mod platform;
 pub mod printf;
 pub mod range_set;
 pub mod roster;

@@ -13,6 +13,7 @@ use wdm::query::read_pci_config;
 use wdm::remove_lock::RemoveLock;
 use wdm::status::{Result, Status};
 use wdm::sync::SpinLock;
+use xenbus_core::platform::brings_up_xen;
 use xenbus_interface::Guid;
 use xenbus_interface::identity::{Class, Vendor};
 
@@ -37,12 +38,17 @@ static ACTIVE: AtomicBool = AtomicBool::new(false);
 struct Claim;
 
 impl Claim {
-    fn take() -> Result<Self> {
-        if ACTIVE.swap(true, Ordering::AcqRel) {
-            wdm::error!("another platform device is in charge already");
-            return Err(Status::DEVICE_BUSY);
+    /// The claim, if this device may have it. All others start and do nothing.
+    fn take(pci_device: u16) -> Option<Self> {
+        if !brings_up_xen(pci_device) {
+            wdm::info!("device {pci_device:04x} leaves Xen to the platform device");
+            return None;
         }
-        Ok(Self)
+        if ACTIVE.swap(true, Ordering::AcqRel) {
+            wdm::warn!("another platform device is in charge already; this one does nothing");
+            return None;
+        }
+        Some(Self)
     }
 }
 
@@ -76,7 +82,8 @@ pub struct Fdo {
     pub(crate) special_files: AtomicU32,
     running: Mutex<Option<Running>>,
     children: Children,
-    _claim: Claim,
+    /// That it is the one to bring up Xen.
+    claim: Option<Claim>,
 }
 
 // SAFETY: the driver object is only passed on to the kernel; the rest is Send.
@@ -93,11 +100,10 @@ impl Fdo {
     /// # Safety
     /// `driver` is this driver's object and `pdo` the device that PnP found.
     pub unsafe fn add(driver: *mut DRIVER_OBJECT, pdo: Device) -> Result {
-        let claim = Claim::take()?;
         // SAFETY: our driver object.
         let device = unsafe { Device::create(driver, extension::SIZE, device::SECURE_OPEN) }?;
         let added = device.attach_to(pdo).and_then(|lower| {
-            let fdo = Self::new(driver, device, lower, pdo, claim).inspect_err(|_| {
+            let fdo = Self::new(driver, device, lower, pdo).inspect_err(|_| {
                 // SAFETY: attached above; the device is deleted next.
                 unsafe { Device::detach_from(lower) };
             })?;
@@ -117,9 +123,9 @@ impl Fdo {
         device: Device,
         lower: Device,
         pdo: Device,
-        claim: Claim,
     ) -> Result<Shared<Self>> {
         let pci_device = identify(lower)?;
+        let claim = Claim::take(pci_device);
         let parameters = Parameters::read();
         let config = Config {
             hypercall_page: parameters.hypercall_page,
@@ -148,8 +154,13 @@ impl Fdo {
             special_files: AtomicU32::new(0),
             running: Mutex::new("the bus to start or stop", None)?,
             children: Children::new()?,
-            _claim: claim,
+            claim,
         })
+    }
+
+    /// Whether it is the device that brings up Xen. Any other starts without a part in it, and has no children.
+    pub fn is_in_charge(&self) -> bool {
+        self.claim.is_some()
     }
 
     /// The device object.

@@ -95,7 +95,9 @@ fn prepare(fdo: &Shared<Fdo>, irp: &mut Irp, minor: u8) -> Next {
         QUERY_DEVICE_RELATIONS if irp.location().parameters[0] as u32 == BUS_RELATIONS => {
             bus_relations(fdo, irp)
         }
-        FILTER_RESOURCE_REQUIREMENTS => Next::Complete(filter_requirements(fdo, irp)),
+        FILTER_RESOURCE_REQUIREMENTS if fdo.is_in_charge() => {
+            Next::Complete(filter_requirements(fdo, irp))
+        }
         QUERY_PNP_DEVICE_STATE => {
             if fdo.special_files.load(Ordering::Relaxed) > 0 {
                 let information = irp.status().information | NOT_DISABLEABLE;
@@ -141,6 +143,10 @@ fn start(fdo: &Shared<Fdo>, irp: &mut Irp) -> Result {
     // SAFETY: the next device in our stack.
     unsafe { irp.forward_and_wait(fdo.lower().as_ptr()) }?;
     power::report(fdo.device(), DevicePower::D0);
+    if !fdo.is_in_charge() {
+        fdo.advance(Request::Start);
+        return Ok(());
+    }
     Fdo::start(fdo, &vectors).inspect_err(|status| {
         wdm::error!("the platform device did not start: {status}");
     })?;

@@ -9,11 +9,23 @@ use crate::version::VERSION;
 
 /// The slot that holds our line.
 pub struct Registration {
-    slot: u32,
+    path: SlotPath,
 }
 
-fn path(slot: u32) -> FormatBuffer<32> {
-    FormatBuffer::format(format_args!("drivers/{slot}"))
+/// Where a slot is.
+#[derive(Clone)]
+struct SlotPath(FormatBuffer<32>);
+
+impl SlotPath {
+    fn of(slot: u32) -> Self {
+        Self(FormatBuffer::format(format_args!("drivers/{slot}")))
+    }
+}
+
+impl AsRef<[u8]> for SlotPath {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
 }
 
 /// Writes the line into the first free slot.
@@ -28,27 +40,21 @@ pub fn register(fdo: &Fdo) -> Result<Registration> {
         debug: cfg!(debug_assertions),
     };
     let line = FormatBuffer::<128>::format(format_args!("{line}"));
+    let slots = (0..SLOTS).map(SlotPath::of);
     let store = fdo.providers().get_ref().store();
-    for slot in 0..SLOTS {
-        match store.read(path(slot).as_bytes()) {
-            Ok(_) => {}
-            Err(Status::OBJECT_NAME_NOT_FOUND) => {
-                store.write(path(slot).as_bytes(), line.as_bytes())?;
-                wdm::info!("registered as drivers/{slot}: {}", line.as_str());
-                return Ok(Registration { slot });
-            }
-            Err(status) => return Err(status),
-        }
-    }
-    Err(Status::INSUFFICIENT_RESOURCES)
+    let free = store.write_first_free(slots.clone(), line.as_bytes())?;
+    let taken = free.and_then(|index| slots.clone().nth(index));
+    let path = taken.ok_or(Status::INSUFFICIENT_RESOURCES)?;
+    wdm::info!("registered as {}: {}", path.0.as_str(), line.as_str());
+    Ok(Registration { path })
 }
 
 impl Registration {
     /// Takes the line away again.
     pub fn withdraw(self, fdo: &Fdo) {
         let store = fdo.providers().get_ref().store();
-        if let Err(status) = store.remove(path(self.slot).as_bytes()) {
-            wdm::warn!("drivers/{} stays: {status}", self.slot);
+        if let Err(status) = store.remove(self.path.as_ref()) {
+            wdm::warn!("{} stays: {status}", self.path.0.as_str());
         }
     }
 }

@@ -49,7 +49,7 @@ fn open() -> Result<Key> {
 /// How the bus is to work.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameters {
-    /// `SupportedClasses`: classes that get a child (default: VBD).
+    /// `SupportedClasses`: classes that get a child (default: VBD and VIF).
     pub classes: Classes,
     /// `<CLASS>\PerDevice`: those of them that get a child a device, and not one for all (default 1 where a class may
     /// have them).
@@ -75,7 +75,7 @@ impl Parameters {
             .and_then(|key| key.text(wide!("SupportedClasses")).ok());
         let classes = match &list {
             Some(list) => Classes::from_list(multi_sz(list)),
-            None => Classes::from_list([wide!("VBD")].into_iter()),
+            None => Classes::from_list([wide!("VBD"), wide!("VIF")].into_iter()),
         };
         let mut per_device = Classes::new();
         for class in classes.iter().filter(Class::has_devices) {

@@ -2,6 +2,7 @@
 
 use wdm::pnp::DevicePower;
 use wdm::status::Status;
+use xenbus_core::children::may_be_taken_out;
 
 use super::Pdo;
 use super::pnp::Outcome;
@@ -50,7 +51,8 @@ impl Pdo {
             return Outcome::Failed(Status::INVALID_PARAMETER);
         }
         let class = self.child.class();
-        let allowed = |name: &str| self.parent.class_option(&class, name).unwrap_or(1) != 0;
+        let default = u32::from(may_be_taken_out(&class));
+        let allowed = |name: &str| self.parent.class_option(&class, name).unwrap_or(default) != 0;
         let mut bits = UNIQUE_ID | SILENT_INSTALL;
         if allowed("AllowPdoRemove") {
             bits |= REMOVABLE | SURPRISE_REMOVAL_OK;

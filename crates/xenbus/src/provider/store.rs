@@ -169,34 +169,46 @@ impl<'a> BusStore<'a> {
         f(client).map_err(|error| status(&error))
     }
 
-    /// A node's value.
-    ///
-    /// # Errors
-    /// `OBJECT_NAME_NOT_FOUND` if there is none, and as [`status`] says.
-    pub fn read(&self, path: &[u8]) -> wdm::status::Result<Vec<u8>> {
-        self.call(|client| client.read(Path::from_bytes(&[], path), None))
-    }
-
     /// A node's children: names, each ended by a NUL.
     ///
     /// # Errors
-    /// As for [`BusStore::read`].
+    /// `OBJECT_NAME_NOT_FOUND` if there is no such node, and as [`status`] says.
     pub fn directory(&self, path: &[u8]) -> wdm::status::Result<Vec<u8>> {
         self.call(|client| client.directory(Path::from_bytes(&[], path), None))
     }
 
-    /// Sets a node's value; creates it.
+    /// Writes a value to the first of the paths that has no node, and says which one that is; `None`: all have one. A
+    /// transaction keeps others from taking the same.
     ///
     /// # Errors
     /// As [`status`] says.
-    pub fn write(&self, path: &[u8], value: &[u8]) -> wdm::status::Result {
-        self.call(|client| client.write(Path::from_bytes(&[], path), value, None))
+    pub fn write_first_free<P: AsRef<[u8]>>(
+        &self,
+        paths: impl Iterator<Item = P> + Clone,
+        value: &[u8],
+    ) -> wdm::status::Result<Option<usize>> {
+        self.call(|client| {
+            client.transaction(|transaction| {
+                for (index, path) in paths.clone().enumerate() {
+                    let path = Path::from_bytes(&[], path.as_ref());
+                    match client.read_with(path, Some(transaction), |_| ()) {
+                        Ok(()) => {}
+                        Err(StoreError::Server(Errno::ENOENT)) => {
+                            client.write(path, value, Some(transaction))?;
+                            return Ok(Some(index));
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(None)
+            })
+        })
     }
 
     /// Removes a node and all below it.
     ///
     /// # Errors
-    /// As for [`BusStore::read`].
+    /// As for [`BusStore::directory`].
     pub fn remove(&self, path: &[u8]) -> wdm::status::Result {
         self.call(|client| client.remove(Path::from_bytes(&[], path), None))
     }
