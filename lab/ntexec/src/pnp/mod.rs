@@ -378,7 +378,8 @@ unsafe fn eject(raw: *mut Node) {
 pub unsafe fn on_device_deleted(device: *mut DEVICE_OBJECT) {
     if let Some(n) = node::of(device) {
         n.deleted = true;
-        if n.state == State::Started || n.state == State::Added {
+        let in_use = matches!(n.state, State::Started | State::Stopped | State::Added);
+        if in_use && !n.removing {
             let name = crate::ldr::driver_name((*device).DriverObject);
             let rule = "0xC9/221 PDO deleted while in use";
             crate::check::violation_by(

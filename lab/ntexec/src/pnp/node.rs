@@ -94,6 +94,8 @@ pub struct Node {
     pub deleted: bool,
     /// True while its bus reports it
     pub reported: bool,
+    /// True while a REMOVE is on its way: with one that no report follows, the bus driver deletes the PDO
+    pub removing: bool,
     /// The stack's top before the first AddDevice: the PDO, or what its bus' filters put on it
     below: *mut DEVICE_OBJECT,
 }
@@ -278,6 +280,7 @@ pub unsafe fn discover(parent: *mut Node, pdo: *mut DEVICE_OBJECT) -> Option<*mu
         depth,
         deleted: false,
         reported: true,
+        removing: false,
         // Bus filters attach to a PDO before PnP hears of it.
         below: IoGetAttachedDevice(pdo),
     }));
@@ -869,7 +872,9 @@ unsafe fn remove_now(raw: *mut Node) {
     // A device that was removed while it was there gets a REMOVE once more when its bus stops reporting it: that one is the end
     // of its PDO ("Removing a Device in a Bus Driver").
     if n.state != State::Removed || !n.reported {
+        n.removing = true;
         must(n, IRP_MN_REMOVE_DEVICE, "IRP_MN_REMOVE_DEVICE");
+        n.removing = false;
         check_detached(n);
         give_back(n);
         n.services.clear();

@@ -111,7 +111,7 @@ unsafe extern "win64" fn child_entry(
 /// The bus, started, with these children on it.
 struct Bus {
     node: *mut Node,
-    _turn: crate::testing::Turn,
+    turn: crate::testing::Turn,
 }
 
 /// The minor functions that matter to a device's life.
@@ -162,7 +162,7 @@ impl Bus {
             ROOT.store(node, Ordering::Release);
             node
         };
-        Self { node, _turn: turn }
+        Self { node, turn }
     }
 
     /// The bus driver says that its children changed, and PnP asks.
@@ -200,6 +200,8 @@ impl Drop for Bus {
             bus::delete(pdo);
             if !std::thread::panicking() {
                 assert!((*driver).DeviceObject.is_null(), "a device is left");
+                let log = self.turn.log();
+                assert!(!log.iter().any(|l| l.contains("violation")), "{log:?}");
             }
         }
     }
