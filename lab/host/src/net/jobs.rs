@@ -154,7 +154,7 @@ impl<'a> Jobs<'a> {
     pub fn end_all(&self) -> anyhow::Result<()> {
         self.session
             .shell(&format!(
-                "for f in {FOLDER}/*.pid; do [ -e $f ] && kill -KILL -- -$(cat $f) 2>/dev/null; done; sleep 0.3; rm -rf {FOLDER}"
+                "for f in {FOLDER}/*.pid; do [ -e $f ] && [ ! -e ${{f%.pid}}.status ] && kill -KILL -- -$(cat $f) 2>/dev/null; done; sleep 0.3; rm -rf {FOLDER}"
             ))
             .map(drop)
     }

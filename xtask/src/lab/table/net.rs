@@ -198,21 +198,23 @@ mod tests {
 
     #[test]
     fn connections_at_once_are_one_rate_and_are_compared_with_linux() {
-        let mut report = Report::default();
-        report.transfers = vec![
-            transfer(Direction::Send, 0, 100_000),
-            transfer(Direction::Send, 1, 200_000),
-            transfer(Direction::Receive, 0, 100_000),
-        ];
         let rate = Rate {
             bytes: 1_000_000,
             microseconds: 50_000,
         };
-        report.linux = vec![LinuxMeasured {
-            nic: 0,
-            send: rate,
-            receive: rate,
-        }];
+        let report = Report {
+            transfers: vec![
+                transfer(Direction::Send, 0, 100_000),
+                transfer(Direction::Send, 1, 200_000),
+                transfer(Direction::Receive, 0, 100_000),
+            ],
+            linux: vec![LinuxMeasured {
+                nic: 0,
+                send: rate,
+                receive: rate,
+            }],
+            ..Report::default()
+        };
         let text = lines(&report).join("\n");
         assert!(text.contains("sent 2000000 B, 10.0 MB/s; received 1000000 B, 10.0 MB/s"));
         assert!(
