@@ -194,6 +194,8 @@ pub(crate) struct Backend {
     entries: u32,
     req_cons: u32,
     pub(crate) rsp_prod: u32,
+    /// Bytes of a block; a request with a segment of any other size is a test's failure, as blkback refuses it.
+    pub(crate) block: usize,
     /// Taken and not answered.
     pub(crate) pending: Vec<Taken>,
     /// Every operation that was carried out, in order.
@@ -209,6 +211,7 @@ impl Backend {
             entries,
             req_cons: 0,
             rsp_prod: 0,
+            block: 512,
             pending: Vec::new(),
             done: Vec::new(),
         }
@@ -309,9 +312,10 @@ impl Backend {
         for segment in &taken.segments {
             assert!(segment.first_sect <= segment.last_sect && segment.last_sect < 8);
             let frame = guest.grants[segment.gref as usize - 8].frame;
-            for byte in
-                usize::from(segment.first_sect) * 512..usize::from(segment.last_sect + 1) * 512
-            {
+            let bytes =
+                usize::from(segment.first_sect) * 512..usize::from(segment.last_sect + 1) * 512;
+            assert!(bytes.start.is_multiple_of(self.block) && bytes.end.is_multiple_of(self.block));
+            for byte in bytes {
                 if taken.operation == Operation::READ {
                     guest.frame_write(frame, byte, self.disk[at]);
                 } else {

@@ -48,6 +48,9 @@ pub struct Limits {
     pub secure_discard: bool,
     /// The backend is not trusted (`trusted` = 0): it sees no page but our own.
     pub bounce_all: bool,
+    /// Bytes of a block, [`blkif::SECTOR_SIZE`](xen_abi::blkif::SECTOR_SIZE) or a larger power of two up to a page's: backends
+    /// refuse a request with a segment that is no whole number of the device's blocks, though segments count in sectors.
+    pub block: u32,
 }
 
 /// What a transfer does.
@@ -236,6 +239,7 @@ impl<M: RingMemory, H: Host> Queue<M, H> {
                 barrier: false,
                 secure_discard: false,
                 bounce_all: false,
+                block: xen_abi::blkif::SECTOR_SIZE,
             },
             transfers: Table::new(capacity.transfers)?,
             requests: Table::new(capacity.requests)?,

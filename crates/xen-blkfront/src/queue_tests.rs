@@ -27,6 +27,7 @@ const LIMITS: Limits = Limits {
     barrier: false,
     secure_discard: false,
     bounce_all: false,
+    block: 512,
 };
 
 struct Bench {
@@ -178,6 +179,37 @@ fn memory_that_is_not_made_of_sectors_goes_through_own_pages() {
             _ => assert_eq!(disk, before),
         }
         assert_eq!(b.queue.counters().bounced, 2);
+        b.clean();
+    }
+}
+
+#[test]
+fn segments_are_whole_blocks_of_a_disk_with_large_ones() {
+    for kind in [Kind::Read, Kind::Write] {
+        let mut b = bench(Limits {
+            block: 4096,
+            ..LIMITS
+        });
+        b.backend.block = 4096;
+        b.guest.memory = pattern(b.guest.memory.len()).into_iter().rev().collect();
+        // Two whole pages are granted as they are; what begins or ends within a page goes through own ones.
+        b.list(
+            1,
+            &[
+                (0x1200, 8192),
+                (0x8000, 8192),
+                (0x10000, 1024),
+                (0x20000, 3072),
+            ],
+        );
+        let before = b.bytes(1);
+        b.submit(1, kind, 8, 20480);
+        assert_eq!(b.settle(), [(1, Outcome::Okay)]);
+        match kind {
+            Kind::Read => assert_eq!(b.bytes(1), pattern(4 << 20)[4096..4096 + 20480]),
+            _ => assert_eq!(b.backend.disk[4096..4096 + 20480], before),
+        }
+        assert_eq!(b.queue.counters().bounced, 3);
         b.clean();
     }
 }

@@ -564,6 +564,7 @@ impl<'a> Session<'a> {
             barrier: properties.barrier,
             secure_discard: properties.discard.is_some_and(|d| d.secure),
             bounce_all: !self.trusted,
+            block: properties.sector_size,
         };
         let mut inner = disk.inner();
         inner.machine.domain = self.domain;

@@ -122,11 +122,11 @@ impl Machine {
         Some((element.PhysicalAddress.cast_unsigned(), element.Length))
     }
 
-    /// Whether all of a request's memory is made of whole sectors of 512 bytes.
-    pub fn is_aligned(context: &Context) -> bool {
+    /// Whether all of a request's memory is made of whole blocks of so many bytes.
+    pub fn is_aligned(context: &Context, block: u64) -> bool {
         let mut index = 0;
         while let Some((address, length)) = Self::element(context, index) {
-            if !address.is_multiple_of(512) || !length.is_multiple_of(512) {
+            if !address.is_multiple_of(block) || !u64::from(length).is_multiple_of(block) {
                 return false;
             }
             index += 1;

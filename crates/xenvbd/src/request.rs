@@ -234,7 +234,7 @@ fn transfer(disk: &Disk, srb: Srb, kind: Kind, extent: Extent, shift: u8) -> Dis
     } else {
         Operation::Write
     };
-    if disk.bounces_all() || !Machine::is_aligned(context) {
+    if disk.bounces_all() || !Machine::is_aligned(context, 512 << shift) {
         // SAFETY: an SRB of the miniport's that is not completed.
         match unsafe { call::system_address(disk.extension.0, srb.as_ptr()) } {
             Ok(address) => {

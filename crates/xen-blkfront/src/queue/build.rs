@@ -286,7 +286,7 @@ impl<M: RingMemory, H: Host> Queue<M, H> {
         }
     }
 
-    /// Adds one segment: a piece of a page of the transfer's, or an own page where that is not made of whole sectors.
+    /// Adds one segment: a piece of a page of the transfer's, or an own page where that is not made of whole blocks.
     fn segment(
         &mut self,
         client: Client,
@@ -308,13 +308,14 @@ impl<M: RingMemory, H: Host> Queue<M, H> {
             return Step::Broken;
         };
         let in_page = (fragment.address % u64::from(PAGE_SIZE)) as u32;
+        let block = self.limits.block.clamp(SECTOR, PAGE_SIZE);
         let run = fragment
             .length
             .min(PAGE_SIZE - in_page)
             .min(length - offset)
-            / SECTOR
-            * SECTOR;
-        let aligned = in_page.is_multiple_of(SECTOR) && run != 0 && !self.limits.bounce_all;
+            / block
+            * block;
+        let aligned = in_page.is_multiple_of(block) && run != 0 && !self.limits.bounce_all;
         let bytes = if aligned {
             run
         } else {
