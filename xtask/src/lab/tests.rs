@@ -156,6 +156,14 @@ const DETACHED: Test = Test {
     nics: &[],
 };
 
+/// What is run on the bus driver alone: its children have no drivers.
+const CHILDREN: Test = Test {
+    name: "children",
+    plan: include_str!("../../../lab/plans/children.toml"),
+    disks: XVDE,
+    nics: &[],
+};
+
 /// What is run on this project's drivers under other services' names.
 const RENAMED: Test = Test {
     name: "renamed-services",
@@ -194,6 +202,8 @@ pub fn own_drivers() -> anyhow::Result<Outcome> {
         .collect();
     let other = vec![renamed.path().to_owned()];
     runs.push((RENAMED.name.to_owned(), &RENAMED, other));
+    let bus = vec![folder.join("xenbus.inf")];
+    runs.push((CHILDREN.name.to_owned(), &CHILDREN, bus));
     suite("own-drivers", &runs, |_| None)
 }
 
@@ -363,7 +373,8 @@ mod unit_tests {
     #[test]
     fn every_example_plan_is_a_plan_and_is_tested() -> anyhow::Result<()> {
         let folder = crate::run::workspace().join("lab/plans");
-        let mut tested: BTreeSet<&str> = OWN.iter().map(|test| test.plan).collect();
+        let tests = OWN.iter().chain([&CHILDREN]);
+        let mut tested: BTreeSet<&str> = tests.map(|test| test.plan).collect();
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
             lab_host::plan::read(&path)?;
@@ -380,7 +391,7 @@ mod unit_tests {
 
     #[test]
     fn the_plans_of_the_tests_fit_their_disks() -> anyhow::Result<()> {
-        for test in OWN {
+        for test in OWN.iter().chain([&CHILDREN]) {
             let work = tempfile::tempdir()?;
             let mut options = Vec::new();
             for (number, disk) in test.disks.iter().enumerate() {
