@@ -231,6 +231,9 @@ pub mod flag {
 }
 
 #[cfg(test)]
+pub(crate) use tests::tcp as test_frame;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -336,6 +339,3 @@ mod tests {
         }
     }
 }
-
-#[cfg(test)]
-pub(crate) use tests::tcp as test_frame;
