@@ -176,6 +176,25 @@ pub fn of_plan(plan: &Plan, instance: &str) -> Vec<Change> {
         .collect()
 }
 
+/// The class of network adapters, whose installer gives each a GUID.
+const NET: &str = "{4d36e972-e325-11ce-bfc1-08002be10318}";
+
+/// A GUID for a network adapter, the same whenever it is installed anew. Windows draws one.
+fn interface_guid(instance: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let d = Sha256::digest(super::hive::fold(instance).as_bytes());
+    let word = |at: usize| u32::from_be_bytes([d[at], d[at + 1], d[at + 2], d[at + 3]]);
+    let (a, b, c, e) = (word(0), word(4), word(8), word(12));
+    // Version 8 of RFC 9562: bits of one's own.
+    format!(
+        "{{{a:08X}-{:04X}-8{:03X}-{:04X}-{:04X}{e:08X}}}",
+        b >> 16,
+        b & 0xfff,
+        0x8000 | c >> 16 & 0x3fff,
+        c & 0xffff
+    )
+}
+
 /// What setup writes when it binds a device: its instance key's values, its driver key, and the INF's AddReg lines.
 pub fn device(
     hive: &Hive,
@@ -209,6 +228,10 @@ pub fn device(
         set(&software, "InfPath", Data::Sz(package.inf.clone())),
         set(&software, "MatchingDeviceId", Data::Sz(matched.into())),
     ]);
+    if package.class_guid.eq_ignore_ascii_case(NET) {
+        let id = Data::Sz(interface_guid(instance));
+        out.push(set(&software, "NetCfgInstanceId", id));
+    }
     if let Some(s) = function {
         out.push(set(&key, "Service", Data::Sz(s.name.clone())));
     }

@@ -42,6 +42,10 @@ pub fn plan_thread(bundle: &'static Bundle) -> ! {
         crate::check::emit(&Record::StepBegin { step: number });
         let (result, io) = do_step(bundle, number, step);
         let failed = result.is_err();
+        if failed {
+            // What a driver does only after a restart cannot have gone well before it: the step is done again then.
+            reboot_if_asked(number);
+        }
         crate::check::emit(&Record::StepEnd {
             step: number,
             error: result.err(),

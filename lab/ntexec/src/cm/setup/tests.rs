@@ -168,3 +168,12 @@ fn the_most_specific_id_of_the_device_decides() {
     );
     assert_eq!(found(&["BUS\\B"], &[]), None);
 }
+
+#[test]
+fn a_network_adapter_gets_a_guid_of_its_own_and_keeps_it() {
+    let (one, other) = (interface_guid("BUS\\A\\0"), interface_guid("BUS\\A\\1"));
+    assert_ne!(one, other);
+    assert_eq!(one, interface_guid("bus\\a\\0"));
+    assert_eq!(one.len(), 38);
+    assert!(one.starts_with('{') && one.ends_with('}') && one.as_bytes()[15] == b'8');
+}

@@ -20,7 +20,8 @@ fn wait_for(within_ms: u32, mut is: impl FnMut() -> bool) -> bool {
         if is() {
             return true;
         }
-        if microseconds() >= until {
+        // A driver that asked for a restart brings nothing up before it.
+        if microseconds() >= until || crate::pnp::reboot_requested().is_some() {
             return false;
         }
         pause(50);
