@@ -222,4 +222,16 @@ mod tests {
             "{error:#}"
         );
     }
+
+    #[test]
+    fn steps_of_one_name_at_once_have_a_log_each() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (first, taken) = own_log(folder.path(), "step")?;
+        let (second, _other) = own_log(folder.path(), "step")?;
+        assert_eq!(first, folder.path().join("step.log"));
+        assert_ne!(first, second);
+        drop(taken);
+        assert_eq!(own_log(folder.path(), "step")?.0, first);
+        Ok(())
+    }
 }
