@@ -41,7 +41,10 @@ fn ids(package: &Package) -> Vec<&str> {
 /// A package writes below its own keys, and nowhere else.
 fn assert_isolated(package: &Package) {
     for install in package.models.iter().map(|model| &model.install) {
-        let services = install.services.iter().flat_map(|service| &service.registry);
+        let services = install
+            .services
+            .iter()
+            .flat_map(|service| &service.registry);
         let all = services.chain(&install.software).chain(&install.hardware);
         for change in all {
             assert_eq!(change.root, Root::Relative, "{change:?}");
@@ -105,7 +108,8 @@ fn xenvbd_binds_the_block_child_of_the_bus_as_a_boot_driver() {
     let model = &package.models[0];
     assert_eq!(
         ids(&package),
-        ["0001", "0002", "C000"].map(|device| format!("XENBUS\\VEN_XP{device}&DEV_VBD&REV_0900000B"))
+        ["0001", "0002", "C000"]
+            .map(|device| format!("XENBUS\\VEN_XP{device}&DEV_VBD&REV_0900000B"))
     );
     assert_isolated(&package);
     let service = &model.install.services[0];
