@@ -34,7 +34,8 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let given = args.disks.parse()?;
     let nics = args.nics.parse()?;
-    packages::ensure(packages::LAB)?;
+    // At once: each time apt's lists are brought up to date first.
+    packages::ensure(&[packages::LAB, package::signing::NEEDS].concat())?;
     let own = match given.is_empty() {
         true => Some(fresh_disk()?),
         false => None,
