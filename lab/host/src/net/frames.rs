@@ -64,7 +64,8 @@ pub fn read(file: &Path) -> anyhow::Result<Vec<Frame>> {
 fn parse(from: impl Read) -> anyhow::Result<Vec<Frame>> {
     let mut reader = PcapReader::new(from)?;
     let mut frames = Vec::new();
-    while let Some(packet) = reader.next_packet() {
+    // Raw, since frames are longer than what is kept of them, which the library takes for an error.
+    while let Some(packet) = reader.next_raw_packet() {
         let packet = packet?;
         let frame = Frame::parse(packet.orig_len, &packet.data);
         frames.push(frame.context("a frame without an Ethernet header")?);
@@ -104,9 +105,9 @@ impl Totals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pcap_file::pcap::PcapPacket;
+    use pcap_file::pcap::PcapHeader;
     use pcap_file::pcap::PcapWriter;
-    use std::time::Duration;
+    use pcap_file::pcap::RawPcapPacket;
 
     const GUEST: Mac = Mac([0, 0x16, 0x3e, 0, 0, 1]);
 
@@ -122,14 +123,24 @@ mod tests {
     #[test]
     fn frames_are_read_and_counted_each_way() {
         let mut file = Vec::new();
-        let mut writer = PcapWriter::new(&mut file).unwrap();
+        let header = PcapHeader {
+            snaplen: 128,
+            ..PcapHeader::default()
+        };
+        let mut writer = PcapWriter::with_header(&mut file, header).unwrap();
         for (length, bytes) in [
             (1514, frame(GUEST.0, ETHERTYPE_IPV4, 6)),
             (65_000, frame([2; 6], ETHERTYPE_IPV6, 6)),
             (60, frame([2; 6], [8, 6], 6)),
         ] {
-            let packet = PcapPacket::new(Duration::ZERO, length, &bytes);
-            writer.write_packet(&packet).unwrap();
+            let packet = RawPcapPacket {
+                ts_sec: 0,
+                ts_frac: 0,
+                incl_len: bytes.len() as u32,
+                orig_len: length,
+                data: bytes.into(),
+            };
+            writer.write_raw_packet(&packet).unwrap();
         }
         let frames = parse(file.as_slice()).unwrap();
         let tcp: Vec<bool> = frames.iter().map(|frame| frame.tcp).collect();
