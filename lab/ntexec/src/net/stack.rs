@@ -225,6 +225,9 @@ impl<F: Frame, R: AsRef<[u8]>> Stack<F, R> {
         let buffer = |bytes: usize| tcp::SocketBuffer::new(vec![0; bytes]);
         let mut socket = tcp::Socket::new(buffer(receive), buffer(send));
         socket.set_timeout(Some(TCP_TIMEOUT));
+        // One acknowledgement for what one poll brought. A delayed one comes a clock tick late, and a sender that has less
+        // than a segment left waits for it each time.
+        socket.set_ack_delay(None);
         socket
     }
 
