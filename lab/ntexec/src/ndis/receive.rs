@@ -90,11 +90,15 @@ unsafe fn faults(
     } else {
         i.largest
     };
-    if length < HEADER || length > largest {
-        wrong.push(alloc::format!(
-            "a frame of {length} bytes; {HEADER} to {largest} are possible"
-        ));
+    if length < HEADER || length > COALESCED {
+        wrong.push(alloc::format!("a frame of {length} bytes"));
         return (wrong, false);
+    }
+    if length > largest {
+        // NDIS lets it pass: protocols copy what they can.
+        wrong.push(alloc::format!(
+            "a frame of {length} bytes; {HEADER} to {largest} are possible without RSC"
+        ));
     }
     let mut head = [0u8; LOOKED_AT];
     let n = buffer::copy_out(nb, 0, &mut head);

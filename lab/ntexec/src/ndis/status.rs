@@ -85,7 +85,10 @@ pub(super) unsafe extern "win64" fn NdisMIndicateStatusEx(
         return;
     }
     if i.SourceHandle != adapter.handle() {
-        broken(format_args!("SourceHandle is not the adapter's"));
+        broken(format_args!(
+            "SourceHandle of status {:#x} is not the adapter's",
+            i.StatusCode
+        ));
     }
     match read(i, adapter.version()) {
         Ok(status) => {
