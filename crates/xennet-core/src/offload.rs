@@ -436,7 +436,7 @@ mod tests {
     fn encapsulation_goes_on_for_ethernet_alone_and_by_version_of_ip() {
         let mut encapsulation = Encapsulation::default();
         let bytes = |v4: [u32; 2], v6: [u32; 2]| {
-            let words = [0x1C01_A8, v4[0], v4[1], 14, v6[0], v6[1], 14];
+            let words = [0x001C_01A8, v4[0], v4[1], 14, v6[0], v6[1], 14];
             words
                 .iter()
                 .flat_map(|w: &u32| w.to_le_bytes())
