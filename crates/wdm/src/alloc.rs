@@ -121,6 +121,26 @@ pub fn try_box<T>(value: T) -> Result<Box<T>> {
     Ok(unsafe { Box::from_raw(memory.as_ptr()) })
 }
 
+/// A value of zero bytes in nonpaged memory, made in place: for what is too large for a kernel's stack. IRQL <=
+/// DISPATCH_LEVEL.
+///
+/// # Errors
+/// [`Status::INSUFFICIENT_RESOURCES`].
+///
+/// # Safety
+/// All bytes zero are a value of the type.
+pub unsafe fn try_zeroed<T>() -> Result<Box<T>> {
+    const {
+        assert!(size_of::<T>() > 0);
+        assert!(align_of::<T>() <= POOL_ALIGNMENT);
+    };
+    // SAFETY: the layout has a size.
+    let memory = unsafe { rust_alloc::alloc::alloc_zeroed(Layout::new::<T>()) };
+    let memory = NonNull::new(memory.cast::<T>()).ok_or(Status::INSUFFICIENT_RESOURCES)?;
+    // SAFETY: from the global allocator with T's layout, a value by the caller's promise.
+    Ok(unsafe { Box::from_raw(memory.as_ptr()) })
+}
+
 /// Memory from the paged pool that Windows will free: answers to PnP queries.
 pub struct Paged {
     memory: NonNull<u8>,

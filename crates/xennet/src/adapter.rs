@@ -305,7 +305,7 @@ impl Adapter {
             .map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
         let (tx, rx) = {
             let control = self.control.get_mut();
-            (control.tx, control.rx.clone())
+            (control.tx, Shared::new(control.rx.clone())?)
         };
         for _ in 0..count {
             // SAFETY: the adapter owns its queues, and stays where it is in its box.
@@ -529,10 +529,11 @@ impl Adapter {
     ) -> core::result::Result<T, NDIS_STATUS> {
         let mut control = self.control.lock();
         let result = change(&mut control)?;
-        let (rx, tx) = (control.rx.clone(), control.tx);
+        let (rx, tx) = (Shared::new(control.rx.clone()), control.tx);
         drop(control);
+        let rx = rx.map_err(|_| status::RESOURCES)?;
         for queue in self.queues() {
-            *queue.rx().rules() = rx.clone();
+            queue.rx().set_rules(rx.clone());
             queue.tx().set_rules(tx);
         }
         Ok(result)
@@ -546,7 +547,13 @@ impl Adapter {
         &self,
         change: impl FnOnce(&mut Filter) -> core::result::Result<(), NDIS_STATUS>,
     ) -> core::result::Result<(), NDIS_STATUS> {
-        self.change(|control| change(&mut control.rx.filter))?;
+        // What a request brings is read without a lock: it may be paged memory. Requests come one at a time.
+        let mut filter = self.filter();
+        change(&mut filter)?;
+        self.change(|control| {
+            control.rx.filter = filter;
+            Ok(())
+        })?;
         // The backend is told of it.
         self.wake.set();
         Ok(())
@@ -560,10 +567,16 @@ impl Adapter {
         &self,
         change: impl FnOnce(&mut Offloads, &mut Encapsulation) -> core::result::Result<u32, NDIS_STATUS>,
     ) -> core::result::Result<u32, NDIS_STATUS> {
+        let (mut offloads, mut encapsulation) = {
+            let control = self.control.lock();
+            (control.rx.offloads, control.rx.encapsulation)
+        };
+        let read = change(&mut offloads, &mut encapsulation)?;
         self.change(|control| {
-            let read = change(&mut control.rx.offloads, &mut control.rx.encapsulation)?;
-            control.tx.lso_ipv4 = control.rx.offloads.lso_ipv4;
-            control.tx.lso_ipv6 = control.rx.offloads.lso_ipv6;
+            control.rx.offloads = offloads;
+            control.rx.encapsulation = encapsulation;
+            control.tx.lso_ipv4 = offloads.lso_ipv4;
+            control.tx.lso_ipv6 = offloads.lso_ipv6;
             Ok(read)
         })
     }
@@ -587,7 +600,10 @@ impl Adapter {
     /// # Errors
     /// What is wrong with the list.
     pub fn set_addresses(&self, list: &[u8]) -> core::result::Result<u32, NDIS_STATUS> {
-        self.control.lock().addresses.apply(list)
+        let mut addresses = self.addresses();
+        let read = addresses.apply(list)?;
+        self.control.lock().addresses = addresses;
+        Ok(read)
     }
 
     /// The stack's addresses.
@@ -603,11 +619,14 @@ impl Adapter {
         if !self.settings.rss {
             return Err(status::NOT_SUPPORTED);
         }
-        // Frames have no hash until the thread has made the key's table.
-        let read = self.change(|control| {
-            let read = control.scaling.apply(parameters)?;
+        let mut scaling = self.control.lock().scaling.clone();
+        let read = scaling.apply(parameters)?;
+        // Frames have no hash until the thread has made the key's table, and none that it makes meanwhile.
+        self.scaling_changed.store(true, Ordering::Release);
+        self.change(|control| {
+            control.scaling = scaling;
             control.rx.hash = None;
-            Ok(read)
+            Ok(())
         })?;
         self.scaling_changed.store(true, Ordering::Release);
         self.wake.set();

@@ -6,7 +6,7 @@ use core::time::Duration;
 use arrayvec::ArrayVec;
 use ndis_sys::constant::packet_type;
 use rust_alloc::vec::Vec;
-use wdm::alloc::Shared;
+use wdm::alloc::{Shared, try_zeroed};
 use wdm::cpu;
 use wdm::pages::Pages;
 use wdm::status::{Result, Status};
@@ -29,7 +29,7 @@ use crate::control_ring::{self, ControlRing};
 use crate::nbl::Chain;
 use crate::notify;
 use crate::queue::{Pointer, RingPage, Side};
-use crate::rx as rx_rules;
+use crate::rx::HashRule;
 
 /// How long the thread sleeps with nothing under way: a lost event is found out then.
 const IDLE: Duration = Duration::from_secs(5);
@@ -398,12 +398,7 @@ impl<'a> Session<'a> {
             }
         }
         if let Some((_, key, types)) = &scaling {
-            let mut rule = rx_rules::HashRule {
-                toeplitz: Toeplitz::ZERO,
-                types: control_ring::types_of(*types),
-            };
-            rule.toeplitz.set_key(key);
-            match Shared::new(rule) {
+            match hash_rule(key, *types) {
                 Ok(rule) => adapter.set_hash(rule),
                 Err(status) => wdm::warn!("vif {}: frames have no hash: {status}", adapter.vif),
             }
@@ -835,6 +830,17 @@ impl<'a> Session<'a> {
             core::mem::forget(link);
         }
     }
+}
+
+/// A key's table.
+fn hash_rule(key: &[u8; 40], types: u32) -> Result<Shared<HashRule>> {
+    // SAFETY: a table of integers.
+    let mut toeplitz = unsafe { try_zeroed::<Toeplitz>() }?;
+    toeplitz.set_key(key);
+    Shared::new(HashRule {
+        toeplitz,
+        types: control_ring::types_of(types),
+    })
 }
 
 /// The frontend's directory, in a transaction.

@@ -87,7 +87,12 @@ impl QueuePair {
     ///
     /// # Safety
     /// The adapter outlives its queues.
-    pub unsafe fn new(adapter: *const Adapter, tx: TxRules, rx: RxRules) -> Result<Shared<Self>> {
+    #[inline(never)]
+    pub unsafe fn new(
+        adapter: *const Adapter,
+        tx: TxRules,
+        rx: Shared<RxRules>,
+    ) -> Result<Shared<Self>> {
         // SAFETY: the caller's promise.
         let owner = unsafe { &*adapter };
         let tx = Tx::new(owner.granter.clone(), tx)?;
@@ -202,9 +207,9 @@ impl QueuePair {
         let mut work = self.rx().work();
         let mut up = Chain::new();
         loop {
-            let batch = self.rx().take(&mut budget);
+            let mut batch = self.rx().take(&mut budget);
             let idle = batch.is_empty();
-            self.make(&mut work, batch, &mut up);
+            self.make(&mut work, &mut batch, &mut up);
             if up.count() >= HANDED_UP || idle && !up.is_empty() {
                 self.hand_up(up.take());
             }
@@ -220,9 +225,10 @@ impl QueuePair {
         budget == 0 || rx.arm()
     }
 
-    fn make(&self, work: &mut Work, batch: Batch, up: &mut Chain) {
-        for (mut packet, list) in batch {
-            match work.make(&mut packet, list, &self.received) {
+    fn make(&self, work: &mut Work, batch: &mut Batch, up: &mut Chain) {
+        for (packet, list) in batch {
+            let list = *list;
+            match work.make(packet, list, &self.received) {
                 Made::Whole => {
                     self.rx().lend(list, packet.pieces());
                     up.push(list);
@@ -235,7 +241,7 @@ impl QueuePair {
                         rx.segments(count)
                     };
                     if let Some(lists) = lists {
-                        let (mut made, mut left) = work.cut(&packet, tag, lists, &self.received);
+                        let (mut made, mut left) = work.cut(packet, tag, lists, &self.received);
                         while let Some(list) = made.pop() {
                             up.push(list);
                         }

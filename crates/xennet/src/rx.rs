@@ -8,6 +8,7 @@ use core::ptr::null_mut;
 use ndis_sys::constant::nbl_flags;
 use ndis_sys::info::{Tag, receive_checksum, slot};
 use ndis_sys::rss::hash;
+use rust_alloc::boxed::Box;
 use rust_alloc::vec::Vec;
 use wdk_sys::MDL;
 use wdm::alloc::Shared;
@@ -40,7 +41,7 @@ const LOW: usize = 32;
 /// The same of those for segments: as many as the largest frame is cut into.
 const LARGE: u32 = 64;
 /// Frames that are taken at once.
-pub const BATCH: usize = 8;
+pub const BATCH: usize = 4;
 /// A list of those for segments, in its own word.
 const SEGMENT: usize = 1 << 16;
 
@@ -64,7 +65,7 @@ pub struct Rules {
 /// How frames are hashed.
 pub struct HashRule {
     /// The key, as a table.
-    pub toeplitz: Toeplitz,
+    pub toeplitz: Box<Toeplitz>,
     /// What is hashed.
     pub types: HashTypes,
 }
@@ -145,7 +146,7 @@ pub struct Rx {
     segments: Chain,
     /// For each page of a frame that is lent, the next of it.
     next: Vec<Option<u16>>,
-    rules: Rules,
+    rules: Shared<Rules>,
     /// Outlives the lists.
     pool: ListPool,
     segment_pages: Shared<Pool>,
@@ -162,7 +163,7 @@ pub struct Work {
     pages: PoolPages,
     segment_pages: Shared<Pool>,
     /// What the stack wants.
-    pub rules: Rules,
+    pub rules: Shared<Rules>,
 }
 
 /// What became of a taken frame.
@@ -183,10 +184,11 @@ impl Rx {
     ///
     /// # Safety
     /// `handle` is the adapter's.
+    #[inline(never)]
     pub unsafe fn new(
         handle: ndis_sys::NDIS_HANDLE,
         granter: Shared<Granter>,
-        rules: Rules,
+        rules: Shared<Rules>,
     ) -> Result<Self> {
         let queue = Queue::new(PAGES).map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
         let pages = PoolPages(Shared::new(Pool::new(PAGES)?)?);
@@ -235,8 +237,8 @@ impl Rx {
     }
 
     /// What the stack wants.
-    pub fn rules(&mut self) -> &mut Rules {
-        &mut self.rules
+    pub fn set_rules(&mut self, rules: Shared<Rules>) {
+        self.rules = rules;
     }
 
     /// What can be done without the lock.

@@ -78,6 +78,7 @@ impl Tx {
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES.
+    #[inline(never)]
     pub fn new(granter: Shared<Granter>, rules: Rules) -> Result<Self> {
         let queue = Queue::new(CAPACITY).map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
         Ok(Self {
