@@ -55,7 +55,7 @@ const ALLOWED: &[Allowed] = &[
         driver: "xennet.sys",
         call: "NdisMIndicateStatusEx",
         finding: "SourceHandle of status",
-        reason: "its offload indications have another handle there",
+        reason: "its offload indications have NULL there",
     },
 ];
 
