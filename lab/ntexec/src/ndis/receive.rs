@@ -90,7 +90,7 @@ unsafe fn faults(
     } else {
         i.largest
     };
-    if length < HEADER || length > COALESCED {
+    if !(HEADER..=COALESCED).contains(&length) {
         wrong.push(alloc::format!("a frame of {length} bytes"));
         return (wrong, false);
     }
