@@ -11,6 +11,10 @@
 //!    v
 //!  Closed --- backend Closed and online ---> Init again, or Finished
 //! ```
+//! A backend that goes from Connected to InitWait was taken away from the interface and given back (netback's unbind and
+//! bind): it finds our state Connected and attaches itself to the rings as they are, so that the connection is kept for
+//! a while ([`Phase::Kept`]), and only made anew if that does not happen.
+//!
 //! Unlike a block frontend this one goes straight from Initialising to Connected, which is what netback answers.
 //! [`Connection::advance`] is given the backend's state whenever it may have changed and says what to do next. Every
 //! phase that waits for an answer has an end. A backend that is closed and has not said that it wants us again is no
@@ -22,6 +26,8 @@ pub use xen_front::keys::Backend;
 
 /// How long any phase waits for the backend, in milliseconds: hotplug scripts may take their time.
 pub const WAIT_MS: u64 = 30_000;
+/// How long a backend that came back may take to attach itself to the rings that it left.
+pub const KEEP_MS: u64 = 6_000;
 /// How long a backend that this connection never was up with may take to close.
 pub const CLOSE_MS: u64 = 10_000;
 
@@ -40,6 +46,8 @@ pub enum Phase {
     Published,
     /// In use.
     Connected,
+    /// In use, as far as we are concerned: the backend came back and has not yet attached itself.
+    Kept,
     /// Over; see [`Connection::failure`].
     Finished,
 }
@@ -81,6 +89,9 @@ pub enum Action {
     Prepare,
     /// The backend is connected: start sending, say that there is a link; then call [`Connection::completed`].
     Complete,
+    /// The backend has attached itself to the rings as they are. What it was told by requests it does not know any more: how
+    /// to spread packets, and which groups to let through. An event of ours may be lost.
+    Renew,
     /// Stop sending, say that there is no link: the connection was up and is no more. The backend may still answer
     /// until the next [`Self::Prepare`] or [`Self::Finished`].
     Down,
@@ -96,6 +107,8 @@ enum Step {
     Go(XenbusState, Phase),
     Prepare,
     Complete,
+    Keep,
+    Renew,
     Down,
     Fail(Failure),
     Finish,
@@ -145,7 +158,7 @@ impl Connection {
 
     /// Closes the connection and makes it anew.
     pub fn reconnect(&mut self, now: u64) {
-        if self.phase == Phase::Connected {
+        if matches!(self.phase, Phase::Connected | Phase::Kept) {
             self.enter(Phase::Start, now);
         }
     }
@@ -183,6 +196,15 @@ impl Connection {
         self.deadline = now.saturating_add(wait);
     }
 
+    /// What was up is no more.
+    fn down(&mut self, now: u64) -> Action {
+        self.up = false;
+        if matches!(self.phase, Phase::Connected | Phase::Kept) {
+            self.enter(Phase::Start, now);
+        }
+        Action::Down
+    }
+
     /// Ends with a reason: the backend is told, unless it is gone or does not answer that either.
     fn fail(&mut self, failure: Failure, now: u64) -> Action {
         self.failure.get_or_insert(failure);
@@ -206,7 +228,17 @@ impl Connection {
                 self.deadline = now.saturating_add(WAIT_MS);
                 Action::Wait(None)
             }
+            Step::Keep => {
+                self.enter(Phase::Kept, now);
+                self.deadline = now.saturating_add(KEEP_MS);
+                Action::Wait(Some(self.deadline))
+            }
+            Step::Renew => {
+                self.enter(Phase::Connected, now);
+                Action::Renew
+            }
             Step::Wait if now < self.deadline => Action::Wait(Some(self.deadline)),
+            Step::Wait if self.phase == Phase::Kept => self.down(now),
             Step::Wait => self.fail(
                 Failure::Timeout {
                     phase: self.phase,
@@ -220,13 +252,7 @@ impl Connection {
             }
             Step::Prepare => Action::Prepare,
             Step::Complete => Action::Complete,
-            Step::Down => {
-                self.up = false;
-                if self.phase == Phase::Connected {
-                    self.enter(Phase::Start, now);
-                }
-                Action::Down
-            }
+            Step::Down => self.down(now),
             Step::Fail(failure) => self.fail(failure, now),
             Step::Finish => {
                 self.enter(Phase::Finished, now);
@@ -249,7 +275,10 @@ fn step(phase: Phase, connect: bool, online: bool, up: bool, backend: Backend) -
         {
             Step::Idle
         }
-        (Phase::Connected, _) => Step::Down,
+        (Phase::Connected, Backend::State(X::INIT_WAIT)) if connect && online => Step::Keep,
+        (Phase::Kept, Backend::State(X::CONNECTED)) if connect => Step::Renew,
+        (Phase::Kept, Backend::State(X::INIT_WAIT)) if connect && online => Step::Wait,
+        (Phase::Connected | Phase::Kept, _) => Step::Down,
         (_, Backend::Gone) if connect => Step::Fail(Failure::Gone),
         (_, Backend::Gone) => Step::Finish,
         (Phase::Closing, Backend::State(X::CLOSING | X::CLOSED)) => {
@@ -383,18 +412,53 @@ mod tests {
 
     #[test]
     fn a_backend_that_closes_or_restarts_is_connected_anew() {
-        for state in [1, 2, 3, 5, 6] {
+        for state in [1, 3, 5, 6] {
             let mut connection = connected();
             assert_eq!(
                 run(&mut connection, S(state), 0)[0],
                 Action::Down,
                 "{state}"
             );
-            let rest: &[u32] = if state == 2 { &[4] } else { &[6, 2, 4] };
-            for state in rest {
-                run(&mut connection, S(*state), 1);
+            for state in [6, 2, 4] {
+                run(&mut connection, S(state), 1);
             }
             assert_eq!(connection.phase(), Phase::Connected, "{state}");
+        }
+    }
+
+    #[test]
+    fn a_backend_that_comes_back_finds_the_rings_as_it_left_them() {
+        let mut connection = connected();
+        let keep = Action::Wait(Some(KEEP_MS));
+        assert_eq!(run(&mut connection, S(2), 0), [keep]);
+        assert_eq!(run(&mut connection, S(2), 10), [keep]);
+        assert_eq!(
+            run(&mut connection, S(4), 20),
+            [Action::Renew, Action::Wait(None)]
+        );
+        assert_eq!(connection.phase(), Phase::Connected);
+    }
+
+    #[test]
+    fn a_backend_that_comes_back_and_does_not_attach_itself_is_connected_anew() {
+        let mut connection = connected();
+        run(&mut connection, S(2), 0);
+        assert_eq!(
+            run(&mut connection, S(2), KEEP_MS)[..3],
+            [
+                Action::Down,
+                Action::Write(XenbusState::INITIALISING),
+                Action::Prepare
+            ]
+        );
+        run(&mut connection, S(4), KEEP_MS);
+        assert_eq!(connection.phase(), Phase::Connected);
+        // And one that closes instead, or whose interface is to go.
+        for (state, online) in [(5, true), (6, true), (2, false)] {
+            let mut connection = connected();
+            run(&mut connection, S(2), 0);
+            let actions = run_online(&mut connection, S(state), online, 1);
+            assert_eq!(actions[0], Action::Down, "{state}");
         }
     }
 

@@ -32,7 +32,7 @@ use crate::queue::{Pointer, RingPage, Side};
 use crate::rx::HashRule;
 
 /// How long the thread sleeps with nothing under way: a lost event is found out then.
-const IDLE: Duration = Duration::from_secs(5);
+const IDLE: Duration = Duration::from_secs(2);
 /// The same with frames under way, or grants to end.
 const BUSY: Duration = Duration::from_millis(500);
 /// A backend that answers no frame for this long is given up; the stack's frames must be back after 22 seconds (NDIS'
@@ -42,6 +42,8 @@ const SILENT: Duration = Duration::from_secs(8);
 const ABANDON: Duration = Duration::from_secs(5);
 /// How long a closed backend may keep ring pages.
 const HELD: Duration = Duration::from_secs(10);
+/// An old connection that takes longer to end than this is worth a line in the log.
+const SLOW: Duration = Duration::from_millis(500);
 /// How long a failed connection rests.
 const REST: Duration = Duration::from_secs(2);
 /// Rounds of announcements after a resume, a second apart: some may be lost while the network learns.
@@ -273,6 +275,7 @@ impl<'a> Session<'a> {
                         self.write_state(state);
                     }
                 }
+                Action::Renew => self.renew(),
                 Action::Down => {
                     if !self.closing {
                         wdm::warn!(
@@ -409,7 +412,8 @@ impl<'a> Session<'a> {
     }
 
     fn broken(&mut self, index: usize, fault: &dyn core::fmt::Display) {
-        if self.up && self.connection.phase() == Phase::Connected {
+        let phase = self.connection.phase();
+        if self.up && matches!(phase, Phase::Connected | Phase::Kept) {
             wdm::error!(
                 "vif {}: queue {index}: {fault}: a new connection is made",
                 self.adapter.vif
@@ -501,8 +505,18 @@ impl<'a> Session<'a> {
         let say = |what: &str, why: &dyn core::fmt::Display| {
             wdm::error!("vif {vif}: {what}: {why}");
         };
+        let start = time::interrupt_time();
         self.let_go();
+        let frames = time::since(start);
         self.unlink();
+        let all = time::since(start);
+        if all > SLOW {
+            wdm::warn!(
+                "vif {vif}: the old connection took {} ms to end, its frames {} ms of that",
+                all.as_millis(),
+                frames.as_millis()
+            );
+        }
         let offer = Offer::parse(|key| self.backend_key(key))
             .map_err(|error| say("the backend's offer", &error))?;
         let limit = self.adapter.queues().len().min(QUEUES);
@@ -691,6 +705,32 @@ impl<'a> Session<'a> {
         self.spread();
         self.follow_link();
         true
+    }
+
+    /// The backend came back to the rings that it left, and knows nothing of what it was told by requests.
+    fn renew(&mut self) {
+        let adapter = self.adapter;
+        wdm::info!("vif {}: the backend came back to the rings", adapter.vif);
+        // Its list of groups is empty, and does not count until it knows them again.
+        self.groups.reset();
+        let key = format_args!("{}/request-multicast-control", self.frontend.as_str());
+        if self.filters {
+            match self.store.write(key, format_args!("0")) {
+                Ok(()) => self.filters = false,
+                Err(status) => {
+                    wdm::warn!("vif {}: groups may be missing: {status}", adapter.vif);
+                }
+            }
+        }
+        self.spread();
+        for link in &self.links {
+            for channel in &link.channels {
+                // Events that were sent while nobody was there, and what came meanwhile.
+                channel.send();
+                channel.unmask();
+                channel.again();
+            }
+        }
     }
 
     /// Frames stop; what is at the backend is lost.
