@@ -21,6 +21,7 @@ use wdm::event::{Event, Kind};
 use wdm::status::{Result, Status};
 use wdm::sync::SpinLock;
 use wdm::thread::Thread;
+use xen_front::keys::decimal;
 use xen_netfront::keys;
 use xenbus_client::announce::Driver;
 use xenbus_client::bus::Bus;
@@ -131,6 +132,8 @@ struct Found {
     vif: u32,
     permanent: [u8; 6],
     mtu: Option<u16>,
+    /// Queues that the backend offers, where it has said so already.
+    offered: Option<u32>,
 }
 
 /// The devices of an adapter, the physical one and the next lower.
@@ -177,11 +180,23 @@ impl Found {
             Err(_) => None,
         };
         drop(mac);
+        let offered = store
+            .read(format_args!("device/vif/{vif}/backend"))
+            .ok()
+            .and_then(|path| {
+                let path = core::str::from_utf8(path.as_ref()).ok()?;
+                store
+                    .read(format_args!("{path}/multi-queue-max-queues"))
+                    .ok()
+            })
+            .and_then(|value| decimal(value.as_ref()))
+            .and_then(|value| u32::try_from(value).ok());
         Ok(Self {
             bus,
             vif,
             permanent,
             mtu,
+            offered,
         })
     }
 
@@ -201,7 +216,7 @@ impl Found {
         !alone && !self.bus.is_unplugged(NICS)
     }
 
-    /// How many queues may be of use, whatever a backend offers.
+    /// How many queues may be of use: as many as this backend offers, if it has said so, since each takes memory.
     fn queues(&self, settings: &Settings) -> Result<usize> {
         // The administrator's number stands in for the processors'.
         let processors = settings.rss_queues.map_or_else(cpu::count, |_| u32::MAX);
@@ -209,7 +224,7 @@ impl Found {
         let wanted = settings.rss_queues.or(limit);
         let count = keys::queue_count(
             processors,
-            u32::from(keys::MAX_QUEUES),
+            self.offered.unwrap_or(u32::from(keys::MAX_QUEUES)).max(1),
             wanted,
             configuration::max_queues(),
         );

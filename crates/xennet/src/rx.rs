@@ -32,10 +32,10 @@ use crate::nbl::{Chain, Nbl};
 use crate::pool::ListPool;
 use crate::queue::{Pointer, RingPage};
 
-/// Pages that frames are received in: the ring's, and twice as many that may be lent.
-const PAGES: u16 = SLOTS * 3;
+/// Pages that frames are received in: the ring's, and as many that may be lent.
+const PAGES: u16 = SLOTS * 2;
 /// Pages that segments of large frames are put in.
-const SEGMENTS: u16 = SLOTS * 2;
+const SEGMENTS: u16 = SLOTS;
 /// Free pages below which frames are not lent any more: the ring's would not last.
 const LOW: usize = 32;
 /// The same of those for segments: as many as the largest frame is cut into.
