@@ -154,7 +154,7 @@ impl Capture {
             .context("the guest told no counters when tcpdump began")?;
         let after = after.context("the guest told no counters")?;
         let frames = self.frames(jobs, session, "")?;
-        let totals = Totals::of(&frames, nic.mac);
+        let totals = Totals::of(&frames, nic.mac, u32::from(nic.mtu));
         compare(totals, &after.since(before))
     }
 }
@@ -268,6 +268,8 @@ mod tests {
     fn frame(length: u32) -> Frame {
         Frame {
             length,
+            unpadded: length,
+            headers: 54,
             source: Mac([2; 6]),
             tcp: true,
         }

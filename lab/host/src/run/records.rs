@@ -236,7 +236,9 @@ impl Run<'_> {
             Ok(()) => GO,
             Err(error) => {
                 crate::interrupt::check()?;
-                self.report.fail(format!("step {}: {error:#}", step + 1));
+                let text = format!("step {}: {error:#}", step + 1);
+                self.log.line(&text);
+                self.report.fail(text);
                 STOP
             }
         };
