@@ -674,6 +674,7 @@ impl Adapter {
         let (mut received, mut sent) = (Values::default(), self.refused.values());
         for queue in self.queues() {
             received = received.plus(queue.received.values());
+            received = received.plus(queue.refused.values());
             sent = sent.plus(queue.sent.values());
         }
         (received, sent)

@@ -35,8 +35,10 @@ pub struct QueuePair {
     again: AtomicBool,
     /// Frames that went out.
     pub sent: Counters,
-    /// Frames that went up.
+    /// Frames that came.
     pub received: Counters,
+    /// Those of them that went no further.
+    pub refused: Counters,
 }
 
 // SAFETY: the adapter outlives its queues; the rest is shared by its own locks.
@@ -106,6 +108,7 @@ impl QueuePair {
             again: AtomicBool::new(false),
             sent: Counters::new(),
             received: Counters::new(),
+            refused: Counters::new(),
         })?;
         let address = core::ptr::from_ref(&*queue).expose_provenance();
         queue.rx().own(address)?;
@@ -218,6 +221,7 @@ impl QueuePair {
             }
         }
         let mut rx = self.rx();
+        rx.count(&self.received);
         if rx.fault().is_some() {
             self.adapter().wake.set();
             return false;
@@ -228,7 +232,7 @@ impl QueuePair {
     fn make(&self, work: &mut Work, batch: &mut Batch, up: &mut Chain) {
         for (packet, list) in batch {
             let list = *list;
-            match work.make(packet, list, &self.received) {
+            match work.make(packet, list, &self.refused) {
                 Made::Whole => {
                     self.rx().lend(list, packet.pieces());
                     up.push(list);
@@ -241,7 +245,7 @@ impl QueuePair {
                         rx.segments(count)
                     };
                     if let Some(lists) = lists {
-                        let (mut made, mut left) = work.cut(packet, tag, lists, &self.received);
+                        let (mut made, mut left) = work.cut(packet, tag, lists);
                         while let Some(list) = made.pop() {
                             up.push(list);
                         }
@@ -249,7 +253,7 @@ impl QueuePair {
                             self.rx().returned(list);
                         }
                     } else {
-                        self.received.discard();
+                        self.refused.discard();
                     }
                     self.rx().give_back(packet.pieces());
                 }
@@ -264,7 +268,7 @@ impl QueuePair {
         // One more for the call itself.
         if !adapter.enter_receive(count + 1) {
             for _ in 0..count {
-                self.received.discard();
+                self.refused.discard();
             }
             self.returned(up);
             return;

@@ -18,7 +18,7 @@ use wdm::status::{Result, Status};
 use xen_abi::netif::{HashKind, HashTypes};
 use xen_netfront::grant::StillInUse;
 use xen_netfront::hash::Toeplitz;
-use xen_netfront::header::{Cast, HEADER_MAX, Headers, Kind, MINIMUM_FRAME, Version};
+use xen_netfront::header::{HEADER_MAX, Headers, Kind, MINIMUM_FRAME, Version};
 use xen_netfront::rx::{Checksum, Host, Packet, Pages, Piece, Queue, Ring, SLOTS, Verdict};
 use xen_netfront::segment::Segmenter;
 use xenbus_client::channel::Channel;
@@ -26,7 +26,7 @@ use xenbus_client::granter::{Access, Grant, Granter};
 use xennet_core::filter::Filter;
 use xennet_core::offload::{Encapsulation, Offloads};
 use xennet_core::settings::Settings;
-use xennet_core::statistics::{Cast as Counted, Counters};
+use xennet_core::statistics::{Counters, Values};
 
 use crate::nbl::{Chain, Nbl};
 use crate::pool::ListPool;
@@ -396,6 +396,26 @@ impl Rx {
         self.channel.as_ref()
     }
 
+    /// Copies the counts to where they are read without a lock: frames as the backend delivered them, a large one once.
+    pub fn count(&self, statistics: &Counters) {
+        let counters = self.queue.counters();
+        let received = counters.received;
+        statistics.store(&Values {
+            frames: [
+                received.unicast.frames,
+                received.multicast.frames,
+                received.broadcast.frames,
+            ],
+            bytes: [
+                received.unicast.bytes,
+                received.multicast.bytes,
+                received.broadcast.bytes,
+            ],
+            discards: counters.held,
+            errors: counters.errors + counters.malformed,
+        });
+    }
+
     /// What the backend did wrong, if it did.
     pub fn fault(&self) -> Option<xen_netfront::rx::Fault> {
         self.queue.fault()
@@ -472,7 +492,6 @@ impl Work {
         if let Some(frame) = list.first() {
             frame.set_data(chain, length);
         }
-        counters.frame(cast(headers.cast()), length);
         Made::Whole
     }
 
@@ -613,13 +632,7 @@ impl Work {
     }
 
     /// Cuts a packet into the lists, each with a segment.
-    pub fn cut(
-        &mut self,
-        packet: &Packet,
-        tag: Option<u16>,
-        mut lists: Chain,
-        counters: &Counters,
-    ) -> (Chain, Chain) {
+    pub fn cut(&mut self, packet: &Packet, tag: Option<u16>, mut lists: Chain) -> (Chain, Chain) {
         let mut made = Chain::new();
         let mut buffer = [0; HEADER_MAX];
         let header = packet.header(&mut self.pages, &mut buffer);
@@ -631,10 +644,7 @@ impl Work {
             let verdicts = self.checksums_of_segments(&headers);
             let hash = self.hash(header, &headers);
             while let Some(list) = lists.pop() {
-                if self
-                    .segment(packet, &mut segmenter, list, counters, &headers)
-                    .is_some()
-                {
+                if self.segment(packet, &mut segmenter, list).is_some() {
                     describe(list, &headers, verdicts, self.beside(tag), None, hash);
                     made.push(list);
                 } else {
@@ -661,14 +671,7 @@ impl Work {
         verdicts
     }
 
-    fn segment(
-        &mut self,
-        packet: &Packet,
-        segmenter: &mut Segmenter,
-        list: Nbl,
-        counters: &Counters,
-        headers: &Headers,
-    ) -> Option<()> {
+    fn segment(&mut self, packet: &Packet, segmenter: &mut Segmenter, list: Nbl) -> Option<()> {
         let [_, word] = list.own();
         let number = u16::try_from(word & (SEGMENT - 1)).ok()?;
         let mut memory = PoolPages(self.segment_pages.clone());
@@ -689,7 +692,6 @@ impl Work {
         let length = length as u32;
         let mdl = self.segment_pages.page(number)?.describe(0, length);
         list.first()?.set_data(mdl, length);
-        counters.frame(cast(headers.cast()), length);
         Some(())
     }
 }
@@ -699,14 +701,6 @@ fn verdict(verdict: Verdict, good: u32, bad: u32) -> u32 {
         Verdict::NotChecked => 0,
         Verdict::Good => good,
         Verdict::Bad => bad,
-    }
-}
-
-fn cast(cast: Cast) -> Counted {
-    match cast {
-        Cast::Unicast => Counted::Unicast,
-        Cast::Multicast => Counted::Multicast,
-        Cast::Broadcast => Counted::Broadcast,
     }
 }
 

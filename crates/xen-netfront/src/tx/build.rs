@@ -76,7 +76,8 @@ impl<M: RingMemory, H: Host> Queue<M, H> {
                 self.counters.large += u64::from(prepared.gso.is_some());
                 self.counters.blank += u64::from(prepared.flags.contains(TxFlags::CSUM_BLANK));
                 let extra = prepared.gso.map(|gso| entry(&gso));
-                let frame = Some((cast, total));
+                // As the backend sees it, and whoever looks at what it sends: with its padding.
+                let frame = Some((cast, total.max(MINIMUM_FRAME)));
                 self.push(packet.client, frame, prepared.flags, extra, &pieces);
                 Ok(())
             }
