@@ -549,6 +549,11 @@ impl Endpoint {
         self.running.load(Ordering::SeqCst) && self.link.load(Ordering::SeqCst)
     }
 
+    /// Bytes of the largest IP packet.
+    pub fn mtu(&self) -> usize {
+        self.terms.lock().mtu
+    }
+
     /// Uses no other offloads than these from now on, and of these only what is used already. At most DISPATCH_LEVEL.
     pub fn use_only(&self, goal: &super::offload::Offloads) {
         let mut terms = *self.terms.lock();

@@ -21,6 +21,9 @@ const ROOM: u64 = 30_000_000;
 /// Datagrams that are given to the stack at a time.
 const BATCH: u32 = 64;
 
+/// Bytes of the headers in front of a datagram's data, at most.
+const HEADERS: usize = 48;
+
 /// The bytes of a datagram at most: what the stack can cut into fragments.
 fn size(step: &UdpFlood) -> Result<usize, String> {
     const MOST: usize = 16_384 - 28;
@@ -51,7 +54,9 @@ fn report(step: &UdpFlood, context: Context, direction: Direction, packets: u64,
 /// Receives.
 pub(super) fn receive(step: &UdpFlood, socket: Udp, context: Context) -> Result<(), String> {
     let mut count = 0u64;
-    let (mut first, mut last) = (0, 0);
+    // All may have come before this thread gets its turn: then it is the wait that is measured.
+    let begun = microseconds();
+    let (mut first, mut last) = (begun, begun);
     while count < u64::from(step.packets) {
         let limit = if count == 0 { FIRST } else { QUIET };
         let came = socket.wait(microseconds() + limit, "a datagram", |socket| {
@@ -69,6 +74,7 @@ pub(super) fn receive(step: &UdpFlood, socket: Udp, context: Context) -> Result<
         }
         count += came;
     }
+    let first = if first == last { begun } else { first };
     report(step, context, Direction::Receive, count, last - first);
     Ok(())
 }
@@ -80,12 +86,18 @@ pub(super) fn send(step: &UdpFlood, context: Context) -> Result<(), String> {
     let to = IpEndpoint::new(adapter.peer(step.ipv6)?, FLOOD_PORT);
     let socket = Udp::bind(&adapter, FLOOD_SOURCE_PORT)?;
     let mut datagram = vec![0x55u8; size];
+    // The stack cuts one datagram at a time into fragments, and the next one would take its place.
+    let mtu = adapter.endpoint.mtu();
+    let batch = if size + HEADERS > mtu { 1 } else { BATCH };
     let begun = microseconds();
     let mut number = 0u32;
     while number < step.packets {
         let sent = socket.wait(microseconds() + ROOM, "room for a datagram", |socket| {
+            if batch == 1 && socket.send_queue() > 0 {
+                return None;
+            }
             let mut sent = 0;
-            while sent < BATCH && number + sent < step.packets {
+            while sent < batch && number + sent < step.packets {
                 datagram[..4].copy_from_slice(&(number + sent).to_be_bytes());
                 if socket.send_slice(&datagram, to).is_err() {
                     break;
