@@ -117,7 +117,13 @@ fn parameter(inf: &mut Inf<'_>, keyword: &str, values: &Values, choices: Option<
         }
         Some("int" | "long" | "word" | "dword") => {
             let bound = |name: &str| text(name).and_then(|text| text.parse::<i64>().ok());
-            match (bound("min"), default.parse::<i64>().ok(), bound("max")) {
+            // Without a default the driver chooses, from all that it may be.
+            let default = if text("default").is_none() && optional {
+                bound("min")
+            } else {
+                default.parse::<i64>().ok()
+            };
+            match (bound("min"), default, bound("max")) {
                 (Some(min), Some(default), Some(max)) if (min..=max).contains(&default) => {}
                 _ => inf.add(
                     line,

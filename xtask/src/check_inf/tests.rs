@@ -562,12 +562,28 @@ fn a_network_adapter_s_properties_are_whole() {
             ("HKR,Ndi\\params\\*RSS,Type,0,\"enum\"\n", "", "has no type"),
             ("Type,0,\"long\"", "Type,0,\"longer\"", "unknown type"),
             ("Default,0,\"1514\"", "Default,0,\"9015\"", "in this order"),
+            ("Max,0,\"9014\"", "Max,0,\"1513\"", "in this order"),
             (
                 "HKR,Parameters,BusType",
                 "HKR,,BootFlags",
                 "BootFlags is a directive",
             ),
         ],
+    );
+}
+
+#[test]
+fn a_number_that_may_be_left_out_needs_no_default_but_a_range() {
+    let default = "HKR,Ndi\\params\\*JumboPacket,Default,0,\"1514\"\n";
+    let optional = "HKR,Ndi\\params\\*JumboPacket,Optional,0,\"1\"\n";
+    let text = network().replace(default, optional);
+    assert!(text.contains(optional));
+    assert_eq!(findings(&text), Vec::<String>::new());
+    let text = text.replace("Max,0,\"9014\"", "Max,0,\"1513\"");
+    assert!(
+        findings(&text)
+            .iter()
+            .any(|finding| finding.contains("in this order"))
     );
 }
 
