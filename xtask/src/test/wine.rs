@@ -1,5 +1,7 @@
-//! A second opinion: Wine's kernel loads each driver, runs its DriverEntry and unloads it, where Wine has what the driver
-//! imports. What Wine lacks is listed. Wine has no devices for the drivers, so AddDevice is not reached.
+//! A second opinion: Wine's kernel loads each driver, runs its DriverEntry and unloads it, where Wine has the port driver that
+//! it registers with. What Wine lacks is listed: its loader puts a routine that raises an exception in the place of a name
+//! that its kernel does not have, and DriverEntry must do without those. Wine has no devices for the drivers, so AddDevice
+//! is not reached.
 
 use super::Outcome;
 use crate::drivers::{self, DRIVERS};
@@ -24,9 +26,9 @@ const WINE: &str = "/usr/lib/wine/wine64";
 /// Where Debian has what Wine offers in place of Windows' files.
 const WINE_FILES: &str = "/usr/lib/x86_64-linux-gnu/wine/x86_64-windows";
 
-/// What Wine is told to do with a driver: its service is started and stopped, and asked how it is in between.
+/// What Wine is told to do with a driver: its service is started and stopped, and asked how it is in between. The service was
+/// made in a session before: Wine's service manager finds it when it starts.
 const SESSION: &str = "@echo off\r\n\
-    sc create %1 type= kernel binPath= C:\\drivers\\%1.sys\r\n\
     sc start %1\r\n\
     echo started %errorlevel%\r\n\
     sc query %1\r\n\
@@ -46,11 +48,11 @@ pub fn second_opinion() -> anyhow::Result<Outcome> {
     for driver in DRIVERS {
         let image = folder.join(format!("{driver}.sys"));
         let lacking = lacking(&image)?;
-        if !lacking.is_empty() {
-            println!(
-                "  {driver}.sys is not loaded: Wine lacks {}",
-                lacking.join(", ")
-            );
+        if !lacking.names.is_empty() {
+            println!("  {driver}.sys: Wine lacks {}", lacking.names.join(", "));
+        }
+        if lacking.port_driver {
+            println!("  {driver}.sys is not loaded: its port driver is not whole in Wine");
             continue;
         }
         match prefix.load_and_unload(driver, &image) {
@@ -64,21 +66,31 @@ pub fn second_opinion() -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-/// What the image imports and Wine does not have: whole modules, or single names.
-fn lacking(image: &Path) -> anyhow::Result<Vec<String>> {
-    let mut lacking = Vec::new();
+/// What the image imports and Wine does not have.
+#[derive(Debug, Default)]
+struct Lacking {
+    /// Whole modules, or single names
+    names: Vec<String>,
+    /// Some of it is of a port driver, which DriverEntry registers with
+    port_driver: bool,
+}
+
+fn lacking(image: &Path) -> anyhow::Result<Lacking> {
+    let mut lacking = Lacking::default();
     for (module, names) in imports(image)? {
         let file = Path::new(WINE_FILES).join(module.to_ascii_lowercase());
-        if !file.exists() {
-            lacking.push(module);
-            continue;
-        }
-        let exports = exports(&file)?;
-        lacking.extend(
-            names
-                .difference(&exports)
-                .map(|name| format!("{name} of {module}")),
-        );
+        let missing: Vec<_> = if file.exists() {
+            let exports = exports(&file)?;
+            let missing = names.difference(&exports);
+            missing.map(|name| format!("{name} of {module}")).collect()
+        } else {
+            vec![module.clone()]
+        };
+        let is_kernel = ["ntoskrnl.exe", "hal.dll"]
+            .iter()
+            .any(|kernel| module.eq_ignore_ascii_case(kernel));
+        lacking.port_driver |= !is_kernel && !missing.is_empty();
+        lacking.names.extend(missing);
     }
     Ok(lacking)
 }
@@ -152,6 +164,13 @@ impl Prefix {
 
     fn load_and_unload(&self, driver: &str, image: &Path) -> anyhow::Result<()> {
         fs::copy(image, self.drivers().join(format!("{driver}.sys")))?;
+        let path = format!(r"C:\drivers\{driver}.sys");
+        let mut create = self.wine();
+        create.args([
+            "sc.exe", "create", driver, "type=", "kernel", "binPath=", &path,
+        ]);
+        run::step(&format!("a service for {driver}.sys in Wine"), &mut create)?;
+        self.wait_for_the_end()?;
         let title = format!("{driver}.sys in Wine");
         let mut command = self.wine();
         command.args(["cmd.exe", "/c", r"C:\drivers\session.bat", driver]);
@@ -167,14 +186,25 @@ impl Prefix {
     }
 }
 
+impl Prefix {
+    fn server(&self) -> Command {
+        self.command(
+            &Path::new(WINE)
+                .with_file_name("wineserver")
+                .to_string_lossy(),
+        )
+    }
+
+    /// Waits until the last program of the session has ended, and Wine's server with it.
+    fn wait_for_the_end(&self) -> anyhow::Result<()> {
+        run::step("the end of a session of Wine", self.server().arg("-w")).map(drop)
+    }
+}
+
 impl Drop for Prefix {
     fn drop(&mut self) {
-        let server = Path::new(WINE).with_file_name("wineserver");
         // The folder is about to go: the server that works in it has to end first, and no one is left to hear of an error.
-        let _ = self
-            .command(&server.to_string_lossy())
-            .args(["-k", "-w"])
-            .status();
+        let _ = self.server().args(["-k", "-w"]).status();
     }
 }
 
