@@ -13,12 +13,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+mod net;
+pub use net::own as network;
+
 /// Names the folder of drivers that were built elsewhere: `free` and `checked` in it, and in these a folder a package.
 pub const FOREIGN: &str = "XEN_FOREIGN_DRIVERS";
 /// How long a guest may say nothing.
 const SILENCE: Duration = Duration::from_secs(180);
 /// What each disk of `two-backends.toml` moves in a test; the plan itself moves 256 MiB.
 const RANDOM_BYTES: u64 = 32 << 20;
+
+/// What `net-throughput.toml` moves each way in a test; the plan itself moves 64 MiB.
+const MEASURED_BYTES: u64 = 8 << 20;
 
 /// A disk of a test, made anew for it.
 struct TestDisk {
@@ -307,9 +313,16 @@ fn one(
     Ok(lab.run(session, run)?.failures)
 }
 
-/// Random I/O goes on for as long as a test has time for.
+/// Random I/O and what is only measured go on for as long as a test has time for.
 fn shorten(plan: &mut Plan) {
     for step in &mut plan.step {
+        match step {
+            Step::Transfer(transfer) if !transfer.hash => {
+                transfer.bytes = transfer.bytes.min(Bytes(MEASURED_BYTES));
+            }
+            Step::LinuxGuest(guest) => guest.bytes = guest.bytes.min(Bytes(MEASURED_BYTES)),
+            _ => {}
+        }
         if let Step::Parallel(steps) = step {
             for step in steps {
                 if let Step::Random(random) = step {
@@ -328,7 +341,7 @@ mod unit_tests {
     #[test]
     fn every_example_plan_is_a_plan_and_is_tested() -> anyhow::Result<()> {
         let folder = crate::run::workspace().join("lab/plans");
-        let tests = OWN.iter().chain([&CHILDREN]);
+        let tests = OWN.iter().chain([&CHILDREN]).chain(net::PLANS);
         let mut tested: BTreeSet<&str> = tests.map(|test| test.plan).collect();
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
@@ -346,7 +359,7 @@ mod unit_tests {
 
     #[test]
     fn the_plans_of_the_tests_fit_their_disks() -> anyhow::Result<()> {
-        for test in OWN.iter().chain([&CHILDREN]) {
+        for test in OWN.iter().chain([&CHILDREN]).chain(net::PLANS) {
             let work = tempfile::tempdir()?;
             let mut options = Vec::new();
             for (number, disk) in test.disks.iter().enumerate() {

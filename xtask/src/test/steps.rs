@@ -82,6 +82,10 @@ pub const STEPS: &[Step] = &[
         run: lab::tests::own_drivers,
     },
     Step {
+        name: "lab: network",
+        run: lab::tests::network,
+    },
+    Step {
         name: "lab: foreign drivers",
         run: lab::tests::foreign_drivers,
     },

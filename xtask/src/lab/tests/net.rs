@@ -1,0 +1,42 @@
+//! The lab's tests of network adapters.
+
+use super::{Test, suite};
+use crate::package;
+use crate::test::Outcome;
+
+const BASIC: &str = include_str!("../../../../lab/plans/net-basic.toml");
+
+/// An adapter as it is without options.
+const ONE: &[&str] = &[""];
+
+const fn test(name: &'static str, plan: &'static str, nics: &'static [&'static str]) -> Test {
+    Test {
+        name,
+        plan,
+        disks: &[],
+        nics,
+    }
+}
+
+/// The plans about adapters.
+pub(super) const PLANS: &[Test] = &[
+    test("net-basic", BASIC, ONE),
+    test(
+        "net-offload",
+        include_str!("../../../../lab/plans/net-offload.toml"),
+        ONE,
+    ),
+];
+
+/// The plans about adapters, on this project's drivers.
+///
+/// # Errors
+/// If the lab fails.
+pub fn own() -> anyhow::Result<Outcome> {
+    let folder = package::for_the_lab()?;
+    let runs: Vec<_> = PLANS
+        .iter()
+        .map(|test| (test.name.to_owned(), test, vec![folder.clone()]))
+        .collect();
+    suite("network", &runs, |_| None)
+}
