@@ -26,6 +26,11 @@ pub(super) const PLANS: &[Test] = &[
         include_str!("../../../../lab/plans/net-offload.toml"),
         ONE,
     ),
+    test(
+        "net-throughput",
+        include_str!("../../../../lab/plans/net-throughput.toml"),
+        ONE,
+    ),
 ];
 
 /// The plans about adapters, on this project's drivers.
