@@ -3,6 +3,7 @@
 use crate::Driver;
 use std::env;
 use std::error::Error;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,6 +20,11 @@ const DEFAULT_VENDOR: &str = "xen-windows-drivers";
 /// The product that all drivers belong to.
 const PRODUCT: &str = "Xen PV drivers for Windows";
 
+/// The script and what becomes of it. Given to the compiler by their bare names: it takes `/check/version.rc` for its option
+/// `/c`, as it would any path that begins as one of its options does.
+const SOURCE: &str = "version.rc";
+const COMPILED: &str = "version.res";
+
 /// Compiles the resource and returns its file.
 pub fn compile(driver: &Driver<'_>) -> Result<PathBuf, Box<dyn Error>> {
     for name in [COMPILER, VENDOR, BUILD] {
@@ -26,31 +32,37 @@ pub fn compile(driver: &Driver<'_>) -> Result<PathBuf, Box<dyn Error>> {
     }
     println!("cargo::rerun-if-changed=build.rs");
     let folder = PathBuf::from(env::var("OUT_DIR")?);
-    let (source, compiled) = (folder.join("version.rc"), folder.join("version.res"));
-    fs::write(&source, script(driver)?)?;
-    run(&source, &compiled)?;
-    Ok(compiled)
+    fs::write(folder.join(SOURCE), script(driver)?)?;
+    run(&folder)?;
+    Ok(folder.join(COMPILED))
 }
 
-fn run(source: &Path, compiled: &Path) -> Result<(), Box<dyn Error>> {
-    let given = env::var_os(COMPILER);
-    let program = given.clone().unwrap_or_else(|| "rc".into());
-    let mut command = Command::new(&program);
-    // LLVM's compiler would look for clang to preprocess the script, which has no directives in it.
-    if given.is_some() {
-        command.arg("/no-preprocess");
-    } else {
-        command.arg("/nologo");
-    }
-    command.arg("/fo").arg(compiled).arg(source);
-    let output = command
-        .output()
-        .map_err(|error| format!("cannot run the resource compiler {program:?}: {error}"))?;
+fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
+    let mut command = compiler(env::var_os(COMPILER), folder);
+    let output = command.output().map_err(|error| {
+        let program = command.get_program();
+        format!("cannot run the resource compiler {program:?}: {error}")
+    })?;
     if output.status.success() {
         return Ok(());
     }
     let text = [output.stdout, output.stderr].concat();
     Err(format!("{command:?}: {}", String::from_utf8_lossy(&text)).into())
+}
+
+/// The command that compiles the script of this folder, by the compiler that was given, else the one of the WDK's prompt.
+fn compiler(given: Option<OsString>, folder: &Path) -> Command {
+    // LLVM's compiler would look for clang to preprocess the script, which has no directives in it.
+    let quiet = if given.is_some() {
+        "/no-preprocess"
+    } else {
+        "/nologo"
+    };
+    let mut command = Command::new(given.unwrap_or_else(|| "rc".into()));
+    command
+        .args([quiet, "/fo", COMPILED, SOURCE])
+        .current_dir(folder);
+    command
 }
 
 /// `VERSIONINFO` of a driver (winver.h: VOS_NT_WINDOWS32, VFT_DRV, VFT2_DRV_SYSTEM), in US English.
