@@ -100,9 +100,12 @@ impl Membership {
         }
     }
 
-    /// Whether `request-multicast-control` may say 1: the backend knows every group that is wanted.
+    /// Whether `request-multicast-control` may say 1: the backend knows every group that is wanted, and was not asked to
+    /// forget it.
     pub fn is_complete(&self) -> bool {
-        !self.all && !self.refused && self.wanted.iter().all(|group| self.told.contains(group))
+        let known =
+            |group| self.told.contains(group) && self.pending != Some(Multicast::Remove(*group));
+        !self.all && !self.refused && self.wanted.iter().all(known)
     }
 }
 
@@ -211,6 +214,19 @@ mod tests {
         assert_eq!(membership.next_change(), Some(Multicast::Add(group(1))));
         membership.answered(Outcome::Lost);
         membership.reset();
+        assert_eq!(membership.next_change(), Some(Multicast::Add(group(1))));
+    }
+
+    #[test]
+    fn a_group_wanted_again_while_the_backend_forgets_it_is_told_again() {
+        let (mut membership, mut backend) = (Membership::new(), Backend::new(64));
+        membership.want([group(1)]);
+        settle(&mut membership, &mut backend);
+        membership.want([]);
+        let change = membership.next_change().expect("one to forget");
+        membership.want([group(1)]);
+        assert!(!membership.is_complete(), "it is being forgotten");
+        membership.answered(backend.ask(change));
         assert_eq!(membership.next_change(), Some(Multicast::Add(group(1))));
     }
 
