@@ -140,8 +140,22 @@ impl Types {
         }
     }
 
-    /// A function's signature.
-    pub fn signature<'a>(
+    /// A declared function's signature.
+    pub fn function(&self, function: &syn::Signature) -> Signature {
+        let parameters = function.inputs.iter().filter_map(|input| match input {
+            syn::FnArg::Typed(typed) => Some(&*typed.ty),
+            syn::FnArg::Receiver(_) => None,
+        });
+        self.signature(parameters, function.variadic.is_some(), &function.output)
+    }
+
+    /// A function type's signature.
+    pub fn function_type(&self, function: &syn::TypeBareFn) -> Signature {
+        let parameters = function.inputs.iter().map(|input| &input.ty);
+        self.signature(parameters, function.variadic.is_some(), &function.output)
+    }
+
+    fn signature<'a>(
         &self,
         parameters: impl Iterator<Item = &'a Type>,
         variadic: bool,
@@ -155,6 +169,34 @@ impl Types {
                 syn::ReturnType::Type(_, ty) => self.abi(ty),
             },
         }
+    }
+}
+
+/// The value of a constant expression of integers.
+pub fn value_of(expression: &syn::Expr) -> Option<i128> {
+    match expression {
+        syn::Expr::Lit(literal) => match &literal.lit {
+            syn::Lit::Int(value) => value.base10_parse().ok(),
+            _ => None,
+        },
+        syn::Expr::Paren(inner) => value_of(&inner.expr),
+        syn::Expr::Group(inner) => value_of(&inner.expr),
+        syn::Expr::Unary(syn::ExprUnary {
+            op: syn::UnOp::Neg(_),
+            expr,
+            ..
+        }) => Some(-value_of(expr)?),
+        syn::Expr::Binary(binary) => {
+            let (left, right) = (value_of(&binary.left)?, value_of(&binary.right)?);
+            match binary.op {
+                syn::BinOp::Shl(_) => left.checked_shl(u32::try_from(right).ok()?),
+                syn::BinOp::BitOr(_) => Some(left | right),
+                syn::BinOp::Add(_) => left.checked_add(right),
+                syn::BinOp::Mul(_) => left.checked_mul(right),
+                _ => None,
+            }
+        }
+        _ => None,
     }
 }
 

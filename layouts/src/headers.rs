@@ -1,6 +1,6 @@
 //! What a WDK's headers say: bindgen (libclang) reads them for x64 Windows, and what it writes is read again.
 
-use crate::abi::{Signature, Types};
+use crate::abi::{Signature, Types, value_of};
 use anyhow::{Context as _, bail};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -281,15 +281,7 @@ fn constants_and_functions(syntax: &syn::File, types: &Types, headers: &mut Head
                     let syn::ForeignItem::Fn(function) = item else {
                         continue;
                     };
-                    let inputs = function.sig.inputs.iter().filter_map(|input| match input {
-                        syn::FnArg::Typed(typed) => Some(&*typed.ty),
-                        syn::FnArg::Receiver(_) => None,
-                    });
-                    let signature = types.signature(
-                        inputs,
-                        function.sig.variadic.is_some(),
-                        &function.sig.output,
-                    );
+                    let signature = types.function(&function.sig);
                     headers
                         .functions
                         .insert(function.sig.ident.to_string(), signature);
@@ -297,11 +289,7 @@ fn constants_and_functions(syntax: &syn::File, types: &Types, headers: &mut Head
             }
             syn::Item::Type(alias) => {
                 if let Some(function) = function_type(&alias.ty) {
-                    let signature = types.signature(
-                        function.inputs.iter().map(|input| &input.ty),
-                        function.variadic.is_some(),
-                        &function.output,
-                    );
+                    let signature = types.function_type(function);
                     headers.functions.insert(alias.ident.to_string(), signature);
                 }
             }
@@ -349,21 +337,6 @@ fn name_layouts(types: &Types, headers: &mut Headers) {
             };
             target = next;
         }
-    }
-}
-
-fn value_of(expression: &syn::Expr) -> Option<i128> {
-    match expression {
-        syn::Expr::Lit(syn::ExprLit {
-            lit: syn::Lit::Int(value),
-            ..
-        }) => value.base10_parse().ok(),
-        syn::Expr::Unary(syn::ExprUnary {
-            op: syn::UnOp::Neg(_),
-            expr,
-            ..
-        }) => Some(-value_of(expr)?),
-        _ => None,
     }
 }
 

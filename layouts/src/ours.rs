@@ -1,7 +1,7 @@
 //! What the crates declare of Windows' kernel: read from their sources, where layouts stand in `assert_layout!`, `layout!`,
 //! `revision_size!` and plain assertions, and the C name of a constant is the first word in backticks of its documentation.
 
-use crate::abi::{Signature, Types};
+use crate::abi::{Signature, Types, value_of};
 use anyhow::Context as _;
 use proc_macro2::{TokenStream, TokenTree};
 use std::path::Path;
@@ -195,13 +195,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         if !self.functions {
             return;
         }
-        let inputs = item.sig.inputs.iter().filter_map(|input| match input {
-            syn::FnArg::Typed(typed) => Some(&*typed.ty),
-            syn::FnArg::Receiver(_) => None,
-        });
-        let signature = self
-            .types
-            .signature(inputs, item.sig.variadic.is_some(), &item.sig.output);
+        let signature = self.types.function(&item.sig);
         let name = link_name(&item.attrs).unwrap_or_else(|| item.sig.ident.to_string());
         let place = self.place(item.sig.ident.span());
         self.declarations.functions.push((name, signature, place));
@@ -214,11 +208,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         let syn::Type::BareFn(function) = &*item.ty else {
             return;
         };
-        let signature = self.types.signature(
-            function.inputs.iter().map(|input| &input.ty),
-            function.variadic.is_some(),
-            &function.output,
-        );
+        let signature = self.types.function_type(function);
         let name = item.ident.to_string();
         // A function type of the DDI is named as the DDI names it; others are the crate's own.
         if name.chars().all(|letter| !letter.is_ascii_lowercase()) {
@@ -425,34 +415,6 @@ fn number(literal: &proc_macro2::Literal) -> Option<u64> {
         .ok()?
         .base10_parse()
         .ok()
-}
-
-/// The value of a constant expression of integers.
-fn value_of(expression: &syn::Expr) -> Option<i128> {
-    match expression {
-        syn::Expr::Lit(literal) => match &literal.lit {
-            syn::Lit::Int(value) => value.base10_parse().ok(),
-            _ => None,
-        },
-        syn::Expr::Paren(inner) => value_of(&inner.expr),
-        syn::Expr::Group(inner) => value_of(&inner.expr),
-        syn::Expr::Unary(syn::ExprUnary {
-            op: syn::UnOp::Neg(_),
-            expr,
-            ..
-        }) => Some(-value_of(expr)?),
-        syn::Expr::Binary(binary) => {
-            let (left, right) = (value_of(&binary.left)?, value_of(&binary.right)?);
-            match binary.op {
-                syn::BinOp::Shl(_) => left.checked_shl(u32::try_from(right).ok()?),
-                syn::BinOp::BitOr(_) => Some(left | right),
-                syn::BinOp::Add(_) => left.checked_add(right),
-                syn::BinOp::Mul(_) => left.checked_mul(right),
-                _ => None,
-            }
-        }
-        _ => None,
-    }
 }
 
 /// The name in backticks that an item's documentation begins with, unless it goes on with other names.
