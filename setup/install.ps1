@@ -38,13 +38,8 @@ try {
         $facts['restart'] = Get-FactRestart
     }
     $decision = Get-Decision 'install' $facts
-    Write-Message $decision.message
-    if ($decision.do -eq 'refuse') { exit 1 }
-    if ($decision.do -eq 'nothing') { exit 0 }
-    if (-not $Unattended) {
-        $answer = Read-Host 'Go on? (y/n)'
-        if ($answer -notmatch '^[yY]') { Write-Message 'Nothing was changed.'; exit 1 }
-    }
+    $end = Confirm-Decision $decision -Unattended:$Unattended
+    if ($null -ne $end) { exit $end }
 
     $arguments = @('/add-driver', (Join-Path $PSScriptRoot '*.inf'))
     if ($decision.do -eq 'install') { $arguments += '/install' }

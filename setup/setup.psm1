@@ -62,6 +62,18 @@ function Get-Decision([string] $Script, [hashtable] $Facts) {
     throw "decisions.tsv has no row for these facts; the log $script:LogPath lists them"
 }
 
+# Says what was decided, and asks unless nobody is there to answer. $null: go on; otherwise the exit code to end with.
+function Confirm-Decision($Decision, [switch] $Unattended) {
+    Write-Message $Decision.message
+    if ($Decision.do -eq 'refuse') { return 1 }
+    if ($Decision.do -eq 'nothing') { return 0 }
+    if (-not $Unattended) {
+        $answer = Read-Host 'Go on? (y/n)'
+        if ($answer -notmatch '^[yY]') { Write-Message 'Nothing was changed.'; return 1 }
+    }
+    return $null
+}
+
 # The [Strings] and [Version] entries that the scripts need of an INF of this package.
 function Get-InfValue([string] $Inf, [string] $Name) {
     foreach ($line in (Get-Content -LiteralPath (Join-Path $script:Folder $Inf))) {
@@ -313,4 +325,4 @@ function Invoke-Change($Change) {
     return $false
 }
 
-Export-ModuleMember -Function Start-Log, Write-Log, Write-Message, Invoke-Program, Read-Table, Get-Decision, Invoke-Change, Get-Fact*
+Export-ModuleMember -Function Start-Log, Write-Log, Write-Message, Invoke-Program, Read-Table, Get-Decision, Confirm-Decision, Invoke-Change, Get-Fact*

@@ -32,13 +32,8 @@ try {
         $facts['traces'] = Get-FactTraces
     }
     $decision = Get-Decision 'uninstall' $facts
-    Write-Message $decision.message
-    if ($decision.do -eq 'refuse') { exit 1 }
-    if ($decision.do -eq 'nothing') { exit 0 }
-    if (-not $Unattended) {
-        $answer = Read-Host 'Go on? (y/n)'
-        if ($answer -notmatch '^[yY]') { Write-Message 'Nothing was changed.'; exit 1 }
-    }
+    $end = Confirm-Decision $decision -Unattended:$Unattended
+    if ($null -ne $end) { exit $end }
 
     $restart = $false
     foreach ($change in (Read-Table 'changes.tsv')) {

@@ -2,7 +2,7 @@
 //! integrity (HVCI), Secure Boot and kernel-mode hardware-enforced stack protection.
 
 mod guard;
-mod image;
+pub mod image;
 mod imports;
 mod rules;
 #[cfg(test)]

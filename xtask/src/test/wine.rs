@@ -4,12 +4,11 @@
 //! is not reached.
 
 use super::Outcome;
+use crate::check_sys::image::Image;
 use crate::drivers::{self, DRIVERS};
 use crate::run;
 use anyhow::{Context as _, bail};
 use lab_host::packages::{self, Need};
-use object::read::pe::{Import, PeFile64};
-use object::{LittleEndian as LE, Object as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -76,11 +75,18 @@ struct Lacking {
 }
 
 fn lacking(image: &Path) -> anyhow::Result<Lacking> {
+    let mut imports = BTreeMap::<_, BTreeSet<_>>::new();
+    let bytes = read(image)?;
+    for import in Image::parse(&bytes)?.imports()? {
+        let names = imports.entry(import.module).or_default();
+        names.extend(import.name);
+    }
     let mut lacking = Lacking::default();
-    for (module, names) in imports(image)? {
+    for (module, names) in imports {
         let file = Path::new(WINE_FILES).join(module.to_ascii_lowercase());
         let missing: Vec<_> = if file.exists() {
-            let exports = exports(&file)?;
+            let exports = Image::parse(&read(&file)?)?.exports()?;
+            let exports = BTreeSet::from_iter(exports);
             let missing = names.difference(&exports);
             missing.map(|name| format!("{name} of {module}")).collect()
         } else {
@@ -95,34 +101,8 @@ fn lacking(image: &Path) -> anyhow::Result<Lacking> {
     Ok(lacking)
 }
 
-fn imports(image: &Path) -> anyhow::Result<BTreeMap<String, BTreeSet<String>>> {
-    let bytes = fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
-    let file = PeFile64::parse(&*bytes)?;
-    let mut modules = BTreeMap::<_, BTreeSet<_>>::new();
-    let Some(table) = file.import_table()? else {
-        return Ok(modules);
-    };
-    let mut descriptors = table.descriptors()?;
-    while let Some(descriptor) = descriptors.next()? {
-        let module = String::from_utf8_lossy(table.name(descriptor.name.get(LE))?).into_owned();
-        let names = modules.entry(module).or_default();
-        let mut thunks = table.thunks(descriptor.original_first_thunk.get(LE))?;
-        while let Some(thunk) = thunks.next::<object::pe::ImageNtHeaders64>()? {
-            if let Import::Name(_, name) = table.import::<object::pe::ImageNtHeaders64>(thunk)? {
-                names.insert(String::from_utf8_lossy(name).into_owned());
-            }
-        }
-    }
-    Ok(modules)
-}
-
-fn exports(file: &Path) -> anyhow::Result<BTreeSet<String>> {
-    let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    Ok(PeFile64::parse(&*bytes)?
-        .exports()?
-        .iter()
-        .map(|export| String::from_utf8_lossy(export.name()).into_owned())
-        .collect())
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
 /// A Windows of Wine's own, for as long as the test lasts.
