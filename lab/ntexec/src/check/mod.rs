@@ -11,6 +11,7 @@ use lab_protocol::record::Record;
 
 use crate::sync::Lock;
 
+pub mod callback;
 pub mod calls;
 
 static VIOLATIONS: AtomicU32 = AtomicU32::new(0);

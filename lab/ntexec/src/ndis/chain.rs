@@ -8,24 +8,29 @@ use crate::nt::ndis::*;
 /// Links of one chain that are followed; a longer one is taken for a circle.
 const MAX: usize = 1 << 16;
 
-/// The lists of a chain. The next one is read before a list is given out, so that it may be relinked.
-///
-/// # Safety
-/// `first` is null or begins a chain that stays valid as far as it is not given out.
-pub(super) unsafe fn lists(
-    first: *mut NET_BUFFER_LIST,
-) -> impl Iterator<Item = *mut NET_BUFFER_LIST> {
+/// The links of a chain. The next one is read before a link is given out, so that it may be relinked.
+fn follow<T>(first: *mut T, next: impl Fn(*mut T) -> *mut T) -> impl Iterator<Item = *mut T> {
     let mut at = first;
     core::iter::from_fn(move || {
         let here = at;
         if here.is_null() {
             return None;
         }
-        // SAFETY: by the caller's word.
-        at = unsafe { (*here).Next };
+        at = next(here);
         Some(here)
     })
     .take(MAX)
+}
+
+/// The lists of a chain; each may be relinked once it was given out.
+///
+/// # Safety
+/// `first` is null or begins a chain that stays valid as far as it is not given out.
+pub(super) unsafe fn lists(
+    first: *mut NET_BUFFER_LIST,
+) -> impl Iterator<Item = *mut NET_BUFFER_LIST> {
+    // SAFETY: by the caller's word.
+    follow(first, |list| unsafe { (*list).Next })
 }
 
 /// The buffers of a list.
@@ -34,17 +39,9 @@ pub(super) unsafe fn lists(
 /// As for [`lists`].
 pub(super) unsafe fn buffers(list: *mut NET_BUFFER_LIST) -> impl Iterator<Item = *mut NET_BUFFER> {
     // SAFETY: by the caller's word.
-    let mut at = unsafe { (*list).FirstNetBuffer };
-    core::iter::from_fn(move || {
-        let here = at;
-        if here.is_null() {
-            return None;
-        }
-        // SAFETY: by the caller's word.
-        at = unsafe { (*here).Next };
-        Some(here)
-    })
-    .take(MAX)
+    let first = unsafe { (*list).FirstNetBuffer };
+    // SAFETY: by the caller's word.
+    follow(first, |buffer| unsafe { (*buffer).Next })
 }
 
 /// The MDLs of a chain.
@@ -52,17 +49,8 @@ pub(super) unsafe fn buffers(list: *mut NET_BUFFER_LIST) -> impl Iterator<Item =
 /// # Safety
 /// As for [`lists`].
 pub(super) unsafe fn mdls(first: *mut MDL) -> impl Iterator<Item = *mut MDL> {
-    let mut at = first;
-    core::iter::from_fn(move || {
-        let here = at;
-        if here.is_null() {
-            return None;
-        }
-        // SAFETY: by the caller's word.
-        at = unsafe { (*here).Next };
-        Some(here)
-    })
-    .take(MAX)
+    // SAFETY: by the caller's word.
+    follow(first, |mdl| unsafe { (*mdl).Next })
 }
 
 /// What a NET_BUFFER and its MDLs must look like when they come back.

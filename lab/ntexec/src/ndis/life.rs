@@ -530,42 +530,31 @@ pub(super) fn shutdown(adapter: &'static Adapter) {
     }
 }
 
-/// NdisMPauseComplete. At most DISPATCH_LEVEL.
-pub(super) unsafe extern "win64" fn NdisMPauseComplete(handle: PVOID) {
-    const CALL: &str = "NdisMPauseComplete";
-    let Some(adapter) = Adapter::of(handle, CALL) else {
-        return;
-    };
-    if adapter.state() != State::Pausing {
+/// The adapter of a completion routine that was called when something of the kind was pending.
+fn completing(handle: PVOID, call: &'static str, state: State) -> Option<&'static Adapter> {
+    let adapter = Adapter::of(handle, call)?;
+    if adapter.state() != state {
         rules::broken(
             adapter,
-            CALL,
+            call,
             rules::STATE,
             format_args!("called in state {:?}", adapter.state()),
         );
-        return;
+        return None;
     }
-    if adapter.reported(CALL) {
+    adapter.reported(call).then_some(adapter)
+}
+
+/// NdisMPauseComplete. At most DISPATCH_LEVEL.
+pub(super) unsafe extern "win64" fn NdisMPauseComplete(handle: PVOID) {
+    if let Some(adapter) = completing(handle, "NdisMPauseComplete", State::Pausing) {
         adapter.pause_done.set();
     }
 }
 
 /// NdisMRestartComplete. At most DISPATCH_LEVEL.
 pub(super) unsafe extern "win64" fn NdisMRestartComplete(handle: PVOID, status: NDIS_STATUS) {
-    const CALL: &str = "NdisMRestartComplete";
-    let Some(adapter) = Adapter::of(handle, CALL) else {
-        return;
-    };
-    if adapter.state() != State::Restarting {
-        rules::broken(
-            adapter,
-            CALL,
-            rules::STATE,
-            format_args!("called in state {:?}", adapter.state()),
-        );
-        return;
-    }
-    if adapter.reported(CALL) {
+    if let Some(adapter) = completing(handle, "NdisMRestartComplete", State::Restarting) {
         adapter
             .restart_status
             .store(status as u32, Ordering::Release);

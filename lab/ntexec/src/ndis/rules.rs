@@ -1,8 +1,7 @@
 //! The rules that a miniport must keep, beyond those that hold for every driver.
 
 use super::adapter::Adapter;
-use crate::nt::ke::KIRQL;
-use crate::storport::os::{KeGetCurrentIrql, KeLowerIrql, KfRaiseIrql, now};
+use crate::storport::os::KeGetCurrentIrql;
 
 /// The order and contents of attributes, initialisation.
 pub(super) const ATTRIBUTES: &str = "NDIS attributes";
@@ -39,27 +38,14 @@ pub(super) fn log(adapter: &Adapter, what: core::fmt::Arguments<'_>) {
 
 /// Calls a miniport's routine: it must come back at the level that it was called at.
 pub(super) fn call<R>(adapter: &Adapter, name: &str, routine: impl FnOnce() -> R) -> R {
-    let (before, begun): (KIRQL, u64) = (KeGetCurrentIrql(), now());
-    let result = routine();
-    let after = KeGetCurrentIrql();
-    if after != before {
-        broken(
-            adapter,
-            name,
-            "IRQL",
-            format_args!("called at IRQL {before}, came back at {after}"),
-        );
-        if after > before {
-            KeLowerIrql(before);
-        } else {
-            KfRaiseIrql(before);
-        }
-    }
-    let took = now().saturating_sub(begun);
-    if took > crate::storport::os::SECOND {
-        log(adapter, format_args!("{name} took {} ms", took / 10_000));
-    }
-    result
+    let late = |took| log(adapter, format_args!("{name} took {took} ms"));
+    crate::check::callback::call(
+        &adapter.name,
+        name,
+        crate::storport::os::SECOND,
+        late,
+        routine,
+    )
 }
 
 /// Checks a flag that says that the caller is at DISPATCH_LEVEL.

@@ -2,7 +2,6 @@
 
 use super::adapter::Adapter;
 use super::os::*;
-use crate::nt::ke::KIRQL;
 
 /// Reports a broken rule of a miniport.
 pub(crate) fn broken(
@@ -30,26 +29,6 @@ fn limit(call: &str) -> u64 {
 
 /// Calls a miniport's routine: it must come back at the level that it was called at, and in time.
 pub(crate) fn call<R>(adapter: &Adapter, name: &str, routine: impl FnOnce() -> R) -> R {
-    let (before, begun): (KIRQL, u64) = (KeGetCurrentIrql(), now());
-    let result = routine();
-    let after = KeGetCurrentIrql();
-    if after != before {
-        broken(
-            adapter,
-            name,
-            "IRQL",
-            format_args!("called at IRQL {before}, came back at {after}"),
-        );
-        if after > before {
-            KeLowerIrql(before);
-        } else {
-            KfRaiseIrql(before);
-        }
-    }
-    let took = now().saturating_sub(begun);
-    if took > limit(name) {
-        // On an emulated processor time passes faster than work is done: it is said, and does not fail the run.
-        log(adapter, format_args!("{name} took {} ms", took / 10_000));
-    }
-    result
+    let late = |took| log(adapter, format_args!("{name} took {took} ms"));
+    crate::check::callback::call(&adapter.name, name, limit(name), late, routine)
 }
