@@ -29,11 +29,14 @@ fn parts(entry: u64) -> (u64, u64, u64) {
     (entry & 0xFFFF, entry >> 16 & 0xFFFF, entry >> 32)
 }
 
-/// Could `entry` be one of a guest that has `frames` frames?
+/// Could `entry` be one of a guest that has `frames` frames? One that grants nothing has no flags at all: a network
+/// adapter's receive ring looks like a table otherwise, with its slots' numbers for flags and references for frames.
 fn is_plausible(entry: u64, frames: u64) -> bool {
     let (flags, domain, frame) = parts(entry);
-    let unused = flags & TYPE == 0;
-    flags & !KNOWN_FLAGS == 0 && domain < FIRST_RESERVED && (unused || frame < frames)
+    match flags & TYPE {
+        0 => flags == 0 && domain < FIRST_RESERVED,
+        _ => flags & !KNOWN_FLAGS == 0 && domain < FIRST_RESERVED && frame < frames,
+    }
 }
 
 /// Does `entry` let another domain at `frame`?
@@ -123,17 +126,19 @@ pub(crate) fn freeing(pa: u64) {
     let mut found = None;
     {
         let mapped = MAPPED.lock();
-        let pages = mapped
-            .iter()
-            .filter(|&(&va, _)| begins_as_a_table(va))
-            .flat_map(|(&va, &n)| (0..n).map(move |i| va + i * PAGE_SIZE));
-        for page in pages {
-            let first = page as *const u64;
-            // SAFETY: mapped while it is in the list, whose lock is held; reading has no effect.
-            let entries = (0..ENTRIES).map(move |i| unsafe { first.add(i).read_volatile() });
-            let seen = look(entries, frame, frames).unwrap_or_default();
-            used += seen.used;
-            found = found.or(seen.index.map(|index| (page, index)));
+        let tables = mapped.iter().filter(|&(&va, _)| begins_as_a_table(va));
+        let of_table = |(&va, &n): (&usize, &usize)| (0..n).map(move |i| va + i * PAGE_SIZE);
+        for pages in tables.map(of_table) {
+            // Behind its frames a driver keeps room for more, where no memory is: a read there goes to dom0 and back.
+            for (page, seen) in pages.map_while(|page| {
+                let first = page as *const u64;
+                // SAFETY: mapped while it is in the list, whose lock is held; reading has no effect.
+                let entries = (0..ENTRIES).map(move |i| unsafe { first.add(i).read_volatile() });
+                Some((page, look(entries, frame, frames)?))
+            }) {
+                used += seen.used;
+                found = found.or(seen.index.map(|index| (page, index)));
+            }
         }
     }
     if MOST.fetch_max(used, Ordering::Relaxed) == 0 && used != 0 {
@@ -205,6 +210,17 @@ mod tests {
             let page = [entry(1, 0, 0x1234), other];
             assert_eq!(look(page.into_iter(), 0x1234, FRAMES), None);
         }
+    }
+
+    #[test]
+    fn a_receive_ring_of_a_network_adapter_is_no_grant_table() {
+        // io/netif.h: producer indexes and events first, then the slot's number as id, and the reference of a page.
+        let mut ring = [0u64; ENTRIES];
+        ring[0] = entry(257, 0, 1);
+        for slot in 0..256 {
+            ring[8 + slot as usize] = entry(slot, 0, 0x321 + slot);
+        }
+        assert_eq!(look(ring.into_iter(), 0x322, FRAMES), None);
     }
 
     #[test]
