@@ -95,6 +95,7 @@ pub struct Place<'a> {
     /// cargo's folder
     pub target_dir: &'a Path,
     /// In place of mingw-w64's headers
+    #[cfg_attr(windows, expect(dead_code, reason = "there is none to have"))]
     pub headers: Option<&'a Headers>,
 }
 

@@ -12,7 +12,6 @@ mod guest;
 #[cfg(unix)]
 mod lab;
 mod layouts;
-#[cfg(unix)]
 mod package;
 #[cfg(unix)]
 mod reproducible;
@@ -47,7 +46,6 @@ enum Command {
     #[cfg(unix)]
     Lab(lab::Args),
     /// Make the driver package: a signed folder and archive to install from
-    #[cfg(unix)]
     Package(package::Args),
     /// Say what is missing on this machine and how to get it
     #[cfg(unix)]
@@ -101,7 +99,6 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(&args),
         #[cfg(unix)]
         Command::Lab(args) => lab::run(&args),
-        #[cfg(unix)]
         Command::Package(args) => package::run(&args).map(|_| ExitCode::SUCCESS),
         #[cfg(unix)]
         Command::Doctor => doctor::run(),
@@ -113,12 +110,33 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, Parser as _};
 
     #[test]
     fn the_command_line_is_one_that_can_be_parsed() {
         super::Command::command().debug_assert();
+    }
+
+    #[test]
+    fn what_cargo_make_runs_are_commands_of_this_program() {
+        let file = crate::run::workspace().join("Makefile.toml");
+        let text = std::fs::read_to_string(file).expect("the makefile");
+        let makefile: toml::Table = text.parse().expect("TOML");
+        let tasks = makefile["tasks"].as_table().expect("tasks");
+        let default = tasks["default"]["alias"].as_str().expect("a name");
+        assert_eq!(default, "package");
+        for (name, task) in tasks.iter().filter(|(name, _)| *name != "default") {
+            assert_eq!(task["command"].as_str(), Some("cargo"), "{name}");
+            let words = task["args"].as_array().expect("words").iter();
+            let words: Vec<&str> = words.filter_map(toml::Value::as_str).collect();
+            let [xtask, words @ .., rest] = words.as_slice() else {
+                panic!("{name} has too few words");
+            };
+            assert_eq!((*xtask, *rest), ("xtask", "${@}"), "{name}");
+            let parsed = super::Command::try_parse_from([xtask].into_iter().chain(words));
+            assert!(parsed.is_ok(), "{name}");
+        }
     }
 }

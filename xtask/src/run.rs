@@ -2,7 +2,6 @@
 //! command, the end of its output and where the whole log is.
 
 use anyhow::{Context as _, bail};
-#[cfg(unix)]
 use lab_host::command::{display, end_of};
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -175,23 +174,6 @@ fn file_name(title: &str) -> String {
             }
         })
         .collect()
-}
-
-/// A command as it would be typed.
-#[cfg(windows)]
-fn display(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words
-        .map(|word| word.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-/// The last lines of a text.
-#[cfg(windows)]
-fn end_of(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
 #[cfg(all(test, unix))]

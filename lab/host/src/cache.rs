@@ -1,4 +1,4 @@
-//! What takes long to make is kept: in `$XDG_CACHE_HOME` (else `~/.cache`), by the hash of what it is made of.
+//! What takes long to make is kept: in `$XDG_CACHE_HOME` (else `~/.cache`, on Windows `%LOCALAPPDATA%`), by the hash of what it is made of.
 
 use anyhow::Context;
 use anyhow::bail;
@@ -11,17 +11,26 @@ use std::path::PathBuf;
 /// The project's folder in the cache.
 const FOLDER: &str = "xen-windows-drivers";
 
+/// The variable that names the user's own folder, and where caches are in it.
+#[cfg(not(windows))]
+const HOME: &str = "HOME";
+#[cfg(windows)]
+const HOME: &str = "LOCALAPPDATA";
+const BELOW_HOME: &str = if cfg!(windows) { "" } else { ".cache" };
+
 /// The project's folder in the user's cache.
 ///
 /// # Errors
-/// If neither XDG_CACHE_HOME nor HOME is set.
+/// If none of the variables is set.
 pub fn folder() -> anyhow::Result<PathBuf> {
     let base = match std::env::var_os("XDG_CACHE_HOME").filter(|path| Path::new(path).is_absolute())
     {
         Some(path) => PathBuf::from(path),
-        None => match std::env::var_os("HOME") {
-            Some(home) => PathBuf::from(home).join(".cache"),
-            None => bail!("neither XDG_CACHE_HOME nor HOME is set: there is no place for a cache"),
+        None => match std::env::var_os(HOME) {
+            Some(home) => PathBuf::from(home).join(BELOW_HOME),
+            None => {
+                bail!("neither XDG_CACHE_HOME nor {HOME} is set: there is no place for a cache")
+            }
         },
     };
     Ok(base.join(FOLDER))

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use anyhow::bail;
+use std::env::consts::EXE_SUFFIX;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -86,7 +87,7 @@ pub fn find(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])
-        .map(|folder| folder.join(program))
+        .map(|folder| folder.join(format!("{program}{EXE_SUFFIX}")))
         .find(|file| file.is_file())
 }
 

@@ -76,7 +76,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// If the file cannot be read or is no driver.
-#[cfg(unix)]
 pub fn findings(file: &Path) -> anyhow::Result<Vec<String>> {
     Ok(check(file, None)?.findings)
 }

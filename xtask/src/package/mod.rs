@@ -4,6 +4,7 @@
 //! once it is whole.
 
 mod archive;
+#[cfg(unix)]
 pub mod refusals;
 mod sbom;
 pub mod signing;
@@ -101,6 +102,7 @@ pub fn run(args: &Args) -> anyhow::Result<PathBuf> {
 ///
 /// # Errors
 /// A build or a check that fails.
+#[cfg(unix)]
 pub fn for_the_lab() -> anyhow::Result<PathBuf> {
     let stamp = Stamp::new(&stamp::Options::default())?;
     check_infs(&stamp)?;
@@ -201,7 +203,7 @@ fn driver(
     signer.verify(&catalog, None)?;
     signer.verify(&folder.join(&image), None)?;
     signer.verify(&folder.join(&image), Some(&catalog))?;
-    // osslsigncode takes no INF: the hashes of both are looked up in the signed catalog.
+    // osslsigncode takes no INF, and Windows no catalog: the hashes of both are looked up in the signed catalog.
     let signed = Catalog::from_der(&fs::read(&catalog)?)?;
     for file in [&image, &inf] {
         signed.check(file, &fs::read(folder.join(file))?)?;

@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use lab_host::{cache, command};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use std::env::consts::EXE_SUFFIX;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,7 +40,7 @@ impl Tool {
                 .map(drop)
                 .context("cargo-sbom could not be installed (is there a network?)")
         })?;
-        Ok(Self(folder.join("bin").join(TOOL)))
+        Ok(Self(folder.join("bin").join(format!("{TOOL}{EXE_SUFFIX}"))))
     }
 
     /// Writes `<package>.cdx.json` into a folder.

@@ -1,8 +1,9 @@
-//! Who signs, and with what: a certificate and key of the user's, in files or on a PKCS #11 token, or a test certificate
-//! made on the spot. osslsigncode makes and checks the signatures.
+//! Signing on Linux: a certificate and key of the user's, in files or on a PKCS #11 token, or a test certificate made on the
+//! spot. osslsigncode makes and checks the signatures.
 
+use super::certificate;
 use anyhow::{Context as _, bail, ensure};
-use der::{Decode as _, Encode as _, EncodePem as _, pem::LineEnding};
+use der::{Encode as _, EncodePem as _, pem::LineEnding};
 use lab_host::command;
 use lab_host::packages::Need;
 use std::fs;
@@ -10,8 +11,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use x509_cert::Certificate;
-use x509_cert::der::oid::ObjectIdentifier;
-use x509_cert::ext::pkix::ExtendedKeyUsage;
 
 /// What signing needs.
 pub const NEEDS: &[Need] = &[
@@ -30,13 +29,8 @@ pub const TOKEN_NEEDS: &[Need] = &[Need {
     package: "libengine-pkcs11-openssl",
 }];
 
-/// id-kp-codeSigning (RFC 5280)
-const CODE_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.3");
 /// What says that a key is not in a file.
 const TOKEN: &str = "pkcs11:";
-/// How long a test certificate is good for, and how long it must still be to be used again.
-const TEST_DAYS: u64 = 3650;
-const LEAST_DAYS: u64 = 30;
 const DAY: u64 = 24 * 60 * 60;
 
 /// How to sign.
@@ -108,13 +102,13 @@ impl Signer {
         if let Key::Token { .. } = key {
             lab_host::packages::ensure(TOKEN_NEEDS)?;
         }
-        let chain = read_certificates(&certificate)?;
+        let chain = certificate::read(&certificate)?;
         let leaf = chain.first().context("no certificate")?;
-        check_certificate(leaf).with_context(|| certificate.display().to_string())?;
+        certificate::check(leaf).with_context(|| certificate.display().to_string())?;
         let folder = tempfile::tempdir()?;
         let trust = folder.path().join("trust.pem");
         let anchors = match &options.sign_ca {
-            Some(file) => read_certificates(file)?,
+            Some(file) => certificate::read(file)?,
             None => chain.clone(),
         };
         let mut text = String::new();
@@ -222,21 +216,6 @@ impl Signer {
         );
         Ok(())
     }
-
-    /// Signs an empty catalog, so that what cannot work is known before an hour of building.
-    fn try_out(&self) -> anyhow::Result<()> {
-        let folder = tempfile::tempdir()?;
-        let file = folder.path().join("trial.cat");
-        let time = der::DateTime::new(2020, 1, 1, 0, 0, 0)?;
-        let member = lab_catalog::Member::new("trial", b"trial")?;
-        fs::write(
-            &file,
-            lab_catalog::Catalog::new(time, vec![member], &[]).to_der()?,
-        )?;
-        self.sign(&file, "trial")
-            .and_then(|()| self.verify(&file, None))
-            .context("a trial signature failed")
-    }
 }
 
 fn key_of(key: &str, options: &Options) -> anyhow::Result<Key> {
@@ -265,56 +244,13 @@ fn key_of(key: &str, options: &Options) -> anyhow::Result<Key> {
     }
 }
 
-/// The certificates of a file, in PEM or one in DER.
-fn read_certificates(file: &Path) -> anyhow::Result<Vec<Certificate>> {
-    let bytes = fs::read(file)
-        .with_context(|| format!("cannot read the certificate {}", file.display()))?;
-    let parsed = if bytes.starts_with(b"\x30") {
-        Certificate::from_der(&bytes).map(|one| vec![one])
-    } else {
-        Certificate::load_pem_chain(&bytes)
-    };
-    let chain =
-        parsed.with_context(|| format!("{} has no certificate in PEM or DER", file.display()))?;
-    ensure!(
-        !chain.is_empty(),
-        "{} has no certificate in PEM or DER",
-        file.display()
-    );
-    Ok(chain)
-}
-
-/// A certificate is valid now, and for code.
-fn check_certificate(certificate: &Certificate) -> anyhow::Result<()> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let validity = &certificate.tbs_certificate.validity;
-    let (start, end) = (validity.not_before, validity.not_after);
-    ensure!(
-        start.to_unix_duration() <= now,
-        "the certificate is not valid before {start}"
-    );
-    ensure!(
-        end.to_unix_duration() >= now,
-        "the certificate expired at {end}"
-    );
-    let usage = certificate
-        .tbs_certificate
-        .get::<ExtendedKeyUsage>()
-        .context("its extended key usage")?;
-    ensure!(
-        usage.is_some_and(|(_, usage)| usage.0.contains(&CODE_SIGNING)),
-        "the certificate is not for signing code: its extended key usage does not have codeSigning"
-    );
-    Ok(())
-}
-
 /// The test certificate and its key: the last one, unless it has had its time or is another vendor's.
 fn test_certificate(vendor: &str, folder: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
     let (certificate, key) = (
         folder.join("test-certificate.pem"),
         folder.join("test-key.pem"),
     );
-    let name = format!("{vendor} test signing");
+    let name = super::test_name(vendor);
     if key.is_file() && certificate.is_file() && is_usable(&certificate, &name) {
         return Ok((certificate, key));
     }
@@ -336,7 +272,7 @@ fn test_certificate(vendor: &str, folder: &Path) -> anyhow::Result<(PathBuf, Pat
         .args([
             "req", "-x509", "-newkey", "rsa:3072", "-sha256", "-nodes", "-days",
         ])
-        .arg(TEST_DAYS.to_string())
+        .arg(super::TEST_DAYS.to_string())
         .arg("-config")
         .arg(&configuration)
         .arg("-out")
@@ -350,10 +286,10 @@ fn test_certificate(vendor: &str, folder: &Path) -> anyhow::Result<(PathBuf, Pat
 }
 
 fn is_usable(file: &Path, name: &str) -> bool {
-    let Ok(chain) = read_certificates(file) else {
+    let Ok(chain) = certificate::read(file) else {
         return false;
     };
-    let soon = SystemTime::now() + Duration::from_secs(LEAST_DAYS * DAY);
+    let soon = SystemTime::now() + Duration::from_secs(super::LEAST_DAYS * DAY);
     let soon = soon.duration_since(UNIX_EPOCH).unwrap_or_default();
     chain.first().is_some_and(|certificate| {
         let inner = &certificate.tbs_certificate;
