@@ -289,4 +289,20 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path())?.count(), 2);
         Ok(())
     }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_is_no_wdk_is_refused_before_anything_is_made() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let out = folder.path().join("out");
+        let args = Args {
+            out: Some(out.clone()),
+            wdk: Some(folder.path().to_owned()),
+            ..Args::default()
+        };
+        let error = build(&args).expect_err("no WDK").to_string();
+        assert!(error.contains("is no WDK"), "{error}");
+        assert!(!out.exists());
+        Ok(())
+    }
 }

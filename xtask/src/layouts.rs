@@ -2,7 +2,7 @@
 
 use crate::run;
 #[cfg(unix)]
-use crate::toolchain::Toolchain;
+use crate::toolchain::{Toolchain, Wdk};
 use anyhow::bail;
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,6 +20,9 @@ pub struct Args {
 /// # Errors
 /// If something differs, or the folder is no WDK.
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    // Before a tool chain is installed for it.
+    #[cfg(unix)]
+    Wdk::find(&args.wdk)?;
     let mut command = cargo("run")?;
     command.arg("--").arg("--wdk").arg(&args.wdk);
     let status = command.status()?;
@@ -51,4 +54,18 @@ fn cargo(subcommand: &str) -> anyhow::Result<Command> {
     #[cfg(unix)]
     Toolchain::provide()?.show_libclang(&mut command);
     Ok(command)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_no_wdk_is_refused() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let wdk = folder.path().to_owned();
+        let error = run(&Args { wdk }).expect_err("no WDK").to_string();
+        assert!(error.contains("is no WDK"), "{error}");
+        Ok(())
+    }
 }

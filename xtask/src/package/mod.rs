@@ -58,7 +58,7 @@ pub fn run(args: &Args) -> anyhow::Result<PathBuf> {
         "{} is no folder, and the package shall go there",
         out.display()
     );
-    check_infs(&stamp)?;
+    check_infs(&run::workspace().join("inf"), &stamp)?;
     let tests = run::workspace().join(TEST_SIGNING);
     let signer = Signer::new(&args.signing, &stamp.vendor, &tests)?;
     let tool = sbom::Tool::provide()?;
@@ -105,7 +105,7 @@ pub fn run(args: &Args) -> anyhow::Result<PathBuf> {
 #[cfg(unix)]
 pub fn for_the_lab() -> anyhow::Result<PathBuf> {
     let stamp = Stamp::new(&stamp::Options::default())?;
-    check_infs(&stamp)?;
+    check_infs(&run::workspace().join("inf"), &stamp)?;
     let tests = run::workspace().join(TEST_SIGNING);
     let signer = Signer::new(&signing::Options::default(), &stamp.vendor, &tests)?;
     let built = drivers::build(&drivers::Args::default())?;
@@ -128,12 +128,13 @@ fn work_in(out: &Path) -> anyhow::Result<tempfile::TempDir> {
 }
 
 /// The INF files as they will be, before the drivers are built for them.
-fn check_infs(stamp: &Stamp) -> anyhow::Result<()> {
+fn check_infs(folder: &Path, stamp: &Stamp) -> anyhow::Result<()> {
     let mut findings = Vec::new();
     for name in DRIVERS {
-        let file = format!("inf/{name}.inf");
-        let text = fs::read_to_string(run::workspace().join(&file))
-            .with_context(|| format!("cannot read {file}"))?;
+        let file = format!("{name}.inf");
+        let path = folder.join(&file);
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         findings.extend(check_inf::check(&file, stamp.inf(&text)?.as_bytes()));
     }
     if !findings.is_empty() {
@@ -245,4 +246,39 @@ fn put(from: &Path, to: &Path) -> std::io::Result<()> {
         fs::remove_dir_all(to)?;
     }
     fs::rename(from, to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inf_with_an_id_that_no_device_has_is_refused_before_anything_is_built()
+    -> anyhow::Result<()> {
+        let stamp = Stamp::new(&stamp::Options::default())?;
+        let folder = tempfile::tempdir()?;
+        for name in DRIVERS {
+            let file = format!("{name}.inf");
+            copy(
+                &run::workspace().join("inf").join(&file),
+                &folder.path().join(&file),
+            )?;
+        }
+        check_infs(folder.path(), &stamp)?;
+        let file = folder.path().join("xenvbd.inf");
+        let text = fs::read_to_string(&file)?;
+        assert!(text.contains("DEV_VBD"));
+        fs::write(&file, text.replace("DEV_VBD", "DEV_VKBD"))?;
+        let error = check_infs(folder.path(), &stamp)
+            .expect_err("no such device")
+            .to_string();
+        assert!(error.contains("xenvbd.inf"), "{error}");
+        assert!(error.contains("no device of Xen has this id"), "{error}");
+        fs::remove_file(&file)?;
+        let error = check_infs(folder.path(), &stamp)
+            .expect_err("no file")
+            .to_string();
+        assert!(error.starts_with("cannot read"), "{error}");
+        Ok(())
+    }
 }

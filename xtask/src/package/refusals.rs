@@ -2,10 +2,12 @@
 
 use super::{Args, signing, stamp};
 use anyhow::{Context as _, ensure};
+use der::{DecodePem as _, EncodePem as _, pem::LineEnding};
 use lab_host::command;
 use lab_host::packages;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use x509_cert::Certificate;
 
 /// A mistake: what it is, the change of good arguments that makes it, and words of the message.
 type Case = (&'static str, fn(&mut Args, &Files), &'static str);
@@ -24,7 +26,8 @@ impl Files {
         self.path(name).display().to_string()
     }
 
-    /// A good certificate and key, another key, one with a password, an expired certificate, and one that is not for code.
+    /// A good certificate and key, another key, one with a password, certificates that are expired or not valid yet, and one
+    /// that is not for code.
     fn make() -> anyhow::Result<Self> {
         let files = Self {
             folder: tempfile::tempdir()?,
@@ -78,6 +81,12 @@ impl Files {
             "-out",
             "expired",
         ])?;
+        // openssl makes none that begins later. The signature on it is not looked at before its time is.
+        let text = std::fs::read(files.path("certificate"))?;
+        let mut early = Certificate::from_pem(text)?;
+        early.tbs_certificate.validity.not_before = early.tbs_certificate.validity.not_after;
+        std::fs::write(files.path("early"), early.to_pem(LineEnding::LF)?)?;
+        std::fs::write(files.path("wrong-password"), "guess\n")?;
         Ok(files)
     }
 }
@@ -97,6 +106,11 @@ const CASES: &[Case] = &[
         "an expired certificate",
         |args, files| args.signing.sign_cert = Some(files.path("expired")),
         "the certificate expired at",
+    ),
+    (
+        "a certificate that is not valid yet",
+        |args, files| args.signing.sign_cert = Some(files.path("early")),
+        "the certificate is not valid before",
     ),
     (
         "a certificate that is not for code",
@@ -122,6 +136,24 @@ const CASES: &[Case] = &[
         "a locked key without its password",
         |args, files| args.signing.sign_key = Some(files.text("locked-key")),
         "cannot be read as a private key",
+    ),
+    (
+        "a locked key with a wrong password",
+        |args, files| {
+            args.signing.sign_key = Some(files.text("locked-key"));
+            args.signing.sign_password = Some(files.path("wrong-password"));
+        },
+        "cannot be read as a private key",
+    ),
+    (
+        "a password that is not there",
+        |args, files| args.signing.sign_password = Some(files.path("none")),
+        "cannot read the password",
+    ),
+    (
+        "a time stamping authority that does not answer",
+        |args, _| args.signing.timestamp = Some("http://127.0.0.1:9/".to_owned()),
+        "a trial signature failed",
     ),
     (
         "a key on a token without a module",
@@ -174,7 +206,30 @@ pub fn check() -> anyhow::Result<usize> {
         change(&mut args, &files);
         refused(&args, words, &out).with_context(|| (*what).to_owned())?;
     }
-    Ok(CASES.len())
+    without_tools(&files).context("a missing tool")?;
+    Ok(CASES.len() + 1)
+}
+
+/// This program in a machine that has neither the tools nor apt to get them with.
+fn without_tools(files: &Files) -> anyhow::Result<()> {
+    let out = files.path("package");
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .args(["package", "--out"])
+        .arg(&out)
+        .env("PATH", files.path("no-programs"))
+        .env("SOURCE_DATE_EPOCH", "1700000000");
+    let output = command.output()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    ensure!(!output.status.success(), "was not refused");
+    for words in ["missing on this machine", "osslsigncode", "openssl"] {
+        ensure!(
+            text.contains(words),
+            "{words:?} is not in the message: {text}"
+        );
+    }
+    ensure!(!out.exists(), "{} was made", out.display());
+    Ok(())
 }
 
 fn refused(args: &Args, words: &str, out: &Path) -> anyhow::Result<()> {

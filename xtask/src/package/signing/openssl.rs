@@ -92,6 +92,10 @@ impl Signer {
             return Ok(None);
         }
         lab_host::packages::ensure(NEEDS)?;
+        if let Some(file) = &options.sign_password {
+            fs::read(file)
+                .with_context(|| format!("cannot read the password in {}", file.display()))?;
+        }
         let (certificate, key, is_test) = match (&options.sign_cert, &options.sign_key) {
             (Some(certificate), Some(key)) => (certificate.clone(), key_of(key, options)?, false),
             _ => {
