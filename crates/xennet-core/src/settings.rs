@@ -168,6 +168,19 @@ mod tests {
     }
 
     #[test]
+    fn every_keyword_is_documented() {
+        let text = include_str!("../../../docs/registry.md");
+        let mut keywords = 0;
+        Settings::read(|keyword| {
+            let shown = std::format!("`{keyword}`");
+            assert!(text.contains(&shown), "{keyword}");
+            keywords += 1;
+            None
+        });
+        assert_eq!(keywords, 15);
+    }
+
+    #[test]
     fn a_checksum_keyword_names_its_ways() {
         let ways = |value| read(&[("*UDPChecksumOffloadIPv6", value)]).udp_checksum_ipv6;
         assert_eq!(ways(0), Ways::NEITHER);

@@ -598,3 +598,32 @@ fn network_drivers_run_from_the_store_only_where_that_is_allowed() {
         findings(&text)
     );
 }
+
+#[test]
+fn every_value_that_the_packages_write_is_documented() -> anyhow::Result<()> {
+    let documented = fs::read_to_string(run::workspace().join("docs/registry.md"))?;
+    let mut values = 0;
+    for driver in DRIVERS {
+        let text = fs::read_to_string(run::workspace().join(format!("inf/{driver}.inf")))?;
+        for line in text.lines().filter(|line| line.starts_with("HKR,")) {
+            let mut fields = line.split(',').skip(1);
+            let (key, name) = (fields.next().unwrap_or(""), fields.next().unwrap_or(""));
+            // A keyword of an adapter is a key of its own; the rest below Ndi is NDIS'.
+            let keyword = key.strip_prefix(r"Ndi\params\");
+            let name = match (keyword, name.trim_matches('"')) {
+                (Some(keyword), _) => keyword.split('\\').next().unwrap_or(""),
+                (None, "") => continue,
+                (None, _) if key.starts_with("Ndi") => continue,
+                (None, name) => name,
+            };
+            let shown = [format!("`{name}`"), format!("\\{name}`")];
+            assert!(
+                shown.iter().any(|shown| documented.contains(shown)),
+                "{driver}.inf: {line}"
+            );
+            values += 1;
+        }
+    }
+    assert!(values > 20, "{values}");
+    Ok(())
+}
