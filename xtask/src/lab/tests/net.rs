@@ -8,6 +8,7 @@ const BASIC: &str = include_str!("../../../../lab/plans/net-basic.toml");
 
 /// An adapter as it is without options.
 const ONE: &[&str] = &[""];
+const TWO: &[&str] = &["", ""];
 
 const fn test(name: &'static str, plan: &'static str, nics: &'static [&'static str]) -> Test {
     Test {
@@ -25,6 +26,11 @@ pub(super) const PLANS: &[Test] = &[
         "net-offload",
         include_str!("../../../../lab/plans/net-offload.toml"),
         ONE,
+    ),
+    test(
+        "net-reconnect",
+        include_str!("../../../../lab/plans/net-reconnect.toml"),
+        TWO,
     ),
     test(
         "net-throughput",
