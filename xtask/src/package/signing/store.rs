@@ -120,6 +120,8 @@ fn ask(script: &str, variables: &[(&str, &str)]) -> anyhow::Result<String> {
     let mut command = Command::new(POWERSHELL);
     command
         .args(signtool::powershell(script))
+        // PowerShell 7, where this may have been started from, leaves its own modules in it, which Windows' cannot load.
+        .env_remove("PSModulePath")
         .envs(variables.iter().copied());
     Ok(String::from_utf8_lossy(&command::output(&mut command)?).into_owned())
 }
