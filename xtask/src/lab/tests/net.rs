@@ -33,6 +33,11 @@ pub(super) const PLANS: &[Test] = &[
         TWO,
     ),
     test(
+        "net-two-adapters",
+        include_str!("../../../../lab/plans/net-two-adapters.toml"),
+        TWO,
+    ),
+    test(
         "net-throughput",
         include_str!("../../../../lab/plans/net-throughput.toml"),
         ONE,
