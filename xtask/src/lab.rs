@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 mod allowed;
+mod renamed;
 mod table;
 pub mod tests;
 pub use table::print as print_table;
