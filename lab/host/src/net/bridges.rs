@@ -36,7 +36,8 @@ fn script(nics: &[Nic], emulated: bool) -> String {
              ip address add {v4}/{prefix} dev {name}\n\
              ip link set {name} mtu {mtu} up\n\
              ip -6 address add {v6}/{prefix6} dev {name} nodad\n\
-             ip neighbour flush dev {name}\n",
+             ip neighbour flush dev {name}\n\
+             ip neighbour flush dev {name} nud permanent\n",
             network = nic.network,
             v4 = nic.peer(),
             v6 = nic.peer6(),

@@ -14,17 +14,12 @@ pub const ETHERNET: u32 = 14;
 const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
 const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
 const PROTOCOL_TCP: u8 = 6;
-const IPV6_HEADER: u32 = 40;
 
 /// A frame that passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// Bytes, with the Ethernet header
     pub length: u32,
-    /// Bytes without what short frames are padded with
-    pub unpadded: u32,
-    /// Bytes of the Ethernet, IP and TCP headers; 0 if it holds no TCP
-    pub headers: u32,
     /// Whom it is from
     pub source: Mac,
     /// True if it holds TCP
@@ -36,42 +31,18 @@ impl Frame {
     fn parse(length: u32, data: &[u8]) -> Option<Self> {
         let source = data.get(6..12)?.try_into().ok()?;
         let ethertype = data.get(12..14)?;
-        let byte = |at: usize| data.get(at).copied().unwrap_or(0);
-        let word = |at: usize| u32::from(byte(at)) << 8 | u32::from(byte(at + 1));
-        // Lengths of RFC 791 and RFC 8200, the latter without extension headers.
-        let (packet, ip, protocol) = if ethertype == ETHERTYPE_IPV4 {
-            (word(16), u32::from(byte(14) & 15) * 4, byte(23))
+        let protocol = if ethertype == ETHERTYPE_IPV4 {
+            data.get(23)
         } else if ethertype == ETHERTYPE_IPV6 {
-            (word(18) + IPV6_HEADER, IPV6_HEADER, byte(20))
+            data.get(20)
         } else {
-            (0, 0, 0)
+            None
         };
-        let unpadded = match packet {
-            0 => length,
-            packet => length.min(packet + ETHERNET),
-        };
-        let tcp = protocol == PROTOCOL_TCP;
-        let offset = byte((ETHERNET + ip) as usize + 12) >> 4;
-        let headers = ETHERNET + ip + u32::from(offset) * 4;
         Some(Self {
             length,
-            unpadded,
-            headers: if tcp { headers } else { 0 },
             source: Mac(source),
-            tcp,
+            tcp: protocol == Some(&PROTOCOL_TCP),
         })
-    }
-
-    /// How many frames it is when it is cut into segments that fit into the MTU, and their bytes in all.
-    fn cut(&self, mtu: u32) -> (u64, u64) {
-        let whole = (1, u64::from(self.unpadded));
-        let segment = (mtu + ETHERNET).saturating_sub(self.headers);
-        if self.length <= mtu + ETHERNET || self.headers == 0 || segment == 0 {
-            return whole;
-        }
-        let data = self.unpadded.saturating_sub(self.headers);
-        let count = u64::from(data.div_ceil(segment));
-        (count, u64::from(data) + count * u64::from(self.headers))
     }
 
     /// True if it goes this way, seen from the guest with this address.
@@ -102,8 +73,7 @@ fn parse(from: impl Read) -> anyhow::Result<Vec<Frame>> {
     Ok(frames)
 }
 
-/// Frames and bytes each way, as an adapter counts them for the stack: without padding; a large frame that it sends is one, and a large
-/// frame that it receives is as many as it is cut into.
+/// Frames and bytes each way, as they passed: with the padding of short ones, and a large one as one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Frames that the guest sent
@@ -118,16 +88,15 @@ pub struct Totals {
 
 impl Totals {
     /// Counts frames.
-    pub fn of(frames: &[Frame], guest: Mac, mtu: u32) -> Self {
+    pub fn of(frames: &[Frame], guest: Mac) -> Self {
         let mut totals = Self::default();
         for frame in frames {
             if frame.goes(Direction::Send, guest) {
                 totals.frames_sent += 1;
-                totals.bytes_sent += u64::from(frame.unpadded);
+                totals.bytes_sent += u64::from(frame.length);
             } else {
-                let (count, bytes) = frame.cut(mtu);
-                totals.frames_received += count;
-                totals.bytes_received += bytes;
+                totals.frames_received += 1;
+                totals.bytes_received += u64::from(frame.length);
             }
         }
         totals
@@ -143,20 +112,15 @@ mod tests {
 
     const GUEST: Mac = Mac([0, 0x16, 0x3e, 0, 0, 1]);
 
-    /// A frame with a packet of this length, whose TCP header has 20 bytes.
-    fn frame(source: [u8; 6], ethertype: [u8; 2], protocol: u8, packet: u16) -> Vec<u8> {
-        let mut bytes = vec![0; 80];
+    /// The beginning of a frame.
+    fn frame(source: [u8; 6], ethertype: [u8; 2], protocol: u8) -> Vec<u8> {
+        let mut bytes = vec![0; 60];
         bytes[6..12].copy_from_slice(&source);
         bytes[12..14].copy_from_slice(&ethertype);
-        if ethertype == ETHERTYPE_IPV6 {
-            bytes[18..20].copy_from_slice(&(packet - 40).to_be_bytes());
-            bytes[20] = protocol;
-            bytes[66] = 5 << 4;
-        } else if ethertype == ETHERTYPE_IPV4 {
-            bytes[14] = 0x45;
-            bytes[16..18].copy_from_slice(&packet.to_be_bytes());
-            bytes[23] = protocol;
-            bytes[46] = 5 << 4;
+        match ethertype {
+            ETHERTYPE_IPV4 => bytes[23] = protocol,
+            ETHERTYPE_IPV6 => bytes[20] = protocol,
+            _ => {}
         }
         bytes
     }
@@ -170,11 +134,11 @@ mod tests {
         };
         let mut writer = PcapWriter::with_header(&mut file, header).unwrap();
         for (length, bytes) in [
-            (1514, frame(GUEST.0, ETHERTYPE_IPV4, 6, 1500)),
-            (60, frame(GUEST.0, ETHERTYPE_IPV4, 6, 40)),
-            (9000, frame(GUEST.0, ETHERTYPE_IPV4, 6, 8986)),
-            (3014, frame([2; 6], ETHERTYPE_IPV6, 6, 3000)),
-            (42, frame([2; 6], [8, 6], 0, 0)),
+            (1514, frame(GUEST.0, ETHERTYPE_IPV4, 6)),
+            (60, frame(GUEST.0, ETHERTYPE_IPV4, 6)),
+            (9000, frame(GUEST.0, ETHERTYPE_IPV4, 6)),
+            (3014, frame([2; 6], ETHERTYPE_IPV6, 6)),
+            (42, frame([2; 6], [8, 6], 0)),
         ] {
             let packet = RawPcapPacket {
                 ts_sec: 0,
@@ -188,17 +152,14 @@ mod tests {
         let frames = parse(file.as_slice()).unwrap();
         let tcp: Vec<bool> = frames.iter().map(|frame| frame.tcp).collect();
         assert_eq!(tcp, [true, true, true, true, false]);
-        // The padding of the short one does not count.
-        let totals = Totals::of(&frames, GUEST, 1500);
+        let totals = Totals::of(&frames, GUEST);
         assert_eq!(
             (totals.frames_sent, totals.bytes_sent),
-            (3, 1514 + 54 + 9000)
+            (3, 1514 + 60 + 9000)
         );
-        // 2,940 bytes of data in segments of 1,440, each with 74 bytes of headers.
-        let cut = 2940 + 3 * 74;
         assert_eq!(
             (totals.frames_received, totals.bytes_received),
-            (4, cut + 42)
+            (2, 3014 + 42)
         );
     }
 

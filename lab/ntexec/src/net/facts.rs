@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use lab_protocol::net::Counters;
 use lab_protocol::net::Nic;
 use lab_protocol::record::Record;
 use smoltcp::wire::IpCidr;
@@ -101,14 +102,19 @@ impl Endpoint {
         *self.facts.statistics.lock()
     }
 
+    /// Its counters; `None` if it is none of the plan's, or never told its statistics. PASSIVE_LEVEL.
+    pub fn counters(&self) -> Option<Counters> {
+        let nic = super::bind::number_of(self.permanent)?;
+        let statistics = self.statistics()?;
+        Some(self.counts.report(nic, cpu_count(), &statistics))
+    }
+
     /// Reports the counters to the host. PASSIVE_LEVEL.
     pub fn report_counters(&self) {
-        let (Some(nic), Some(statistics)) =
-            (super::bind::number_of(self.permanent), self.statistics())
-        else {
+        let Some(counters) = self.counters() else {
             return;
         };
-        let counters = self.counts.report(nic, cpu_count(), &statistics);
+        let nic = counters.nic;
         crate::check::emit(&Record::Counters(counters));
         crate::kd::text(&alloc::format!("net: nic {nic}: {}", self.counts.line()));
     }

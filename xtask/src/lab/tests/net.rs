@@ -28,6 +28,11 @@ pub(super) const PLANS: &[Test] = &[
         ONE,
     ),
     test(
+        "net-counters",
+        include_str!("../../../../lab/plans/net-counters.toml"),
+        ONE,
+    ),
+    test(
         "net-reconnect",
         include_str!("../../../../lab/plans/net-reconnect.toml"),
         TWO,

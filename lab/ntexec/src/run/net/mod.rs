@@ -86,8 +86,7 @@ pub(super) fn prepare(step: &Step) -> Result<Prepared, String> {
             flood::prepare(flood).map(Prepared::Flood)
         }
         Step::TcpdumpStart(of) | Step::ExpectCounters(of) => {
-            Adapter::find(of.nic)?.endpoint.report_counters();
-            Ok(Prepared::Nothing)
+            setup::settle(of.nic).map(|()| Prepared::Nothing)
         }
         _ => Ok(Prepared::Nothing),
     }

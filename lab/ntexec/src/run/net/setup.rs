@@ -32,6 +32,27 @@ fn is_up(nic: u32) -> bool {
     bind::find(nic).is_some_and(|endpoint| endpoint.is_up())
 }
 
+/// How long an adapter's statistics have to stay as they are, in steps of 50 ms: what its driver counts late is in them then.
+const QUIET: u32 = 20;
+
+/// Waits until no frame comes or goes, so that counters can be compared; they are told in any case.
+pub(super) fn settle(nic: u32) -> Result<(), String> {
+    let endpoint = Adapter::find(nic)?.endpoint;
+    let mut last = endpoint.counters();
+    let mut same = 0;
+    let quiet = wait_for(10_000, || {
+        let now = endpoint.counters();
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+        same == QUIET
+    });
+    if !quiet {
+        crate::kd::text(&format!("net: nic {nic}: frames go on coming or going"));
+    }
+    endpoint.report_counters();
+    Ok(())
+}
+
 /// `net-up`.
 pub(super) fn up(step: &NetUp) -> Result<(), String> {
     let nic = bind::nic(step.nic).ok_or_else(|| format!("there is no adapter {}", step.nic))?;
