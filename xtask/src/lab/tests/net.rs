@@ -28,6 +28,11 @@ pub(super) const PLANS: &[Test] = &[
         ONE,
     ),
     test(
+        "net-broken",
+        include_str!("../../../../lab/plans/net-broken.toml"),
+        ONE,
+    ),
+    test(
         "net-counters",
         include_str!("../../../../lab/plans/net-counters.toml"),
         ONE,
