@@ -9,6 +9,7 @@ const BASIC: &str = include_str!("../../../../lab/plans/net-basic.toml");
 /// An adapter as it is without options.
 const ONE: &[&str] = &[""];
 const TWO: &[&str] = &["", ""];
+const TWIN: &[&str] = &["type=ioemu"];
 
 const fn test(name: &'static str, plan: &'static str, nics: &'static [&'static str]) -> Test {
     Test {
@@ -46,6 +47,11 @@ pub(super) const PLANS: &[Test] = &[
         "net-two-adapters",
         include_str!("../../../../lab/plans/net-two-adapters.toml"),
         TWO,
+    ),
+    test(
+        "net-twin",
+        include_str!("../../../../lab/plans/net-twin.toml"),
+        TWIN,
     ),
     test(
         "net-throughput",
