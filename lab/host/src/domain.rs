@@ -66,7 +66,29 @@ pub fn configuration(
         .iter()
         .map(|nic| format!("'{}'", nic.configuration()))
         .collect();
-    text + &format!("]\nvif=[{}]\n", nics.join(","))
+    text += &format!("]\nvif=[{}]\n", nics.join(","));
+    if let Some(vendor) = &guest.cpu_vendor {
+        text += &format!("cpuid=[\"{}\"]\n", vendor_leaf(vendor));
+    }
+    text
+}
+
+/// Leaf 0 of CPUID with another vendor, in the form of xl.cfg(5): a register's bits from 31 down to 0. The name's letters are
+/// those of EBX, EDX and ECX, the first in the lowest byte.
+fn vendor_leaf(vendor: &str) -> String {
+    let registers: Vec<String> = ["ebx", "edx", "ecx"]
+        .iter()
+        .zip(vendor.as_bytes().chunks(4))
+        .map(|(name, letters)| {
+            let bits: String = letters
+                .iter()
+                .rev()
+                .map(|letter| format!("{letter:08b}"))
+                .collect();
+            format!("{name}={bits}")
+        })
+        .collect();
+    format!("0:{}", registers.join(","))
 }
 
 impl Domain {
@@ -145,6 +167,22 @@ fn state(list: &str) -> State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_vendor_is_written_from_the_highest_bit_on() {
+        assert_eq!(
+            vendor_leaf("GenuineIntel"),
+            "0:ebx=01110101011011100110010101000111,edx=01001001011001010110111001101001,\
+             ecx=01101100011001010111010001101110"
+        );
+        let guest = Guest {
+            cpu_vendor: Some("GenuineIntel".to_owned()),
+            ..Guest::default()
+        };
+        let text = configuration("/f", &guest, &[], &[]);
+        assert!(text.contains("cpuid=[\"0:ebx="), "{text}");
+        assert!(!configuration("/f", &Guest::default(), &[], &[]).contains("cpuid"));
+    }
 
     #[test]
     fn what_a_domain_does_is_read_from_xls_list() {

@@ -66,6 +66,11 @@ fn check(plan: &Plan) -> anyhow::Result<()> {
             guest.memory
         );
     }
+    if let Some(vendor) = &guest.cpu_vendor
+        && !(vendor.len() == 12 && vendor.bytes().all(|byte| matches!(byte, b' '..=b'~')))
+    {
+        bail!("guest: cpu-vendor = {vendor:?}: 12 printable ASCII characters are needed");
+    }
     if plan.step.is_empty() {
         bail!("the plan has no [[step]]");
     }
@@ -250,6 +255,10 @@ mod tests {
     #[test]
     fn values_out_of_their_range_are_refused() {
         assert!(error("[guest]\nvcpus = 9\n[[step]]\nwait = { ms = 1 }").contains("1..=8"));
+        assert!(
+            error("[guest]\ncpu-vendor = \"me\"\n[[step]]\nwait = { ms = 1 }")
+                .contains("12 printable")
+        );
         assert!(error("[guest]\nmemory = \"4GiB\"\n[[step]]\nwait = { ms = 1 }").contains("2048"));
         assert!(error("[guest]\nvcpus = 1").contains("no [[step]]"));
         assert!(error("[[step]]\nflush = { disk = \"sdx1\" }").contains("xvde"));

@@ -42,6 +42,8 @@ pub struct Guest {
     pub vcpus: u32,
     /// Memory
     pub memory: Bytes,
+    /// The CPU's vendor that CPUID tells (leaf 0), 12 letters, spaces included; the processor's own if absent
+    pub cpu_vendor: Option<String>,
     /// Registry values to write before the drivers load, over what the INFs say
     pub registry: Vec<RegistryValue>,
     /// The seed of all patterns and random choices; the host picks one if it is 0 or absent
@@ -56,6 +58,7 @@ impl Default for Guest {
         Self {
             vcpus: 2,
             memory: Bytes(256 << 20),
+            cpu_vendor: None,
             registry: Vec::new(),
             seed: 0,
             net_parameters: BTreeMap::new(),

@@ -23,6 +23,8 @@ const SILENCE: Duration = Duration::from_secs(180);
 /// What each disk of `two-backends.toml` moves in a test; the plan itself moves 256 MiB.
 const RANDOM_BYTES: u64 = 32 << 20;
 
+/// What an adapter moves each way while others do the same; in `net-two-adapters.toml` it is 64 MiB.
+const TRANSFERRED_BYTES: u64 = 4 << 20;
 /// What `net-throughput.toml` moves each way in a test; the plan itself moves 64 MiB.
 const MEASURED_BYTES: u64 = 8 << 20;
 
@@ -64,6 +66,12 @@ const OWN: &[Test] = &[
     Test {
         name: "hypercall-page",
         plan: include_str!("../../../lab/plans/hypercall-page.toml"),
+        disks: XVDE,
+        nics: &[],
+    },
+    Test {
+        name: "unknown-vendor",
+        plan: include_str!("../../../lab/plans/unknown-vendor.toml"),
         disks: XVDE,
         nics: &[],
     },
@@ -380,8 +388,12 @@ fn shorten(plan: &mut Plan) {
         }
         if let Step::Parallel(steps) = step {
             for step in steps {
-                if let Step::Random(random) = step {
-                    random.bytes = random.bytes.min(Bytes(RANDOM_BYTES));
+                match step {
+                    Step::Random(random) => random.bytes = random.bytes.min(Bytes(RANDOM_BYTES)),
+                    Step::Transfer(transfer) => {
+                        transfer.bytes = transfer.bytes.min(Bytes(TRANSFERRED_BYTES));
+                    }
+                    _ => {}
                 }
             }
         }

@@ -144,7 +144,12 @@ fn enter(config: &Config) -> Result<(Xen, Guest<Native>)> {
     let by_instruction = unsafe { Native::by_instruction(&xen, &NativeCpu) };
     let native = match by_instruction {
         Ok(native) if !config.hypercall_page => native,
-        _ => {
+        by_instruction => {
+            let why = match by_instruction {
+                Ok(_) => "as UseHypercallPage asks",
+                Err(_) => "since the CPU's vendor is unknown",
+            };
+            wdm::info!("hypercalls go through the page, {why}");
             let page = hypercall_page();
             let address = core::ptr::with_exposed_provenance_mut::<c_void>(page);
             // SAFETY: an address within this image, which is resident.
