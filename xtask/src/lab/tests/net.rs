@@ -10,6 +10,7 @@ const BASIC: &str = include_str!("../../../../lab/plans/net-basic.toml");
 const ONE: &[&str] = &[""];
 const TWO: &[&str] = &["", ""];
 const TWIN: &[&str] = &["type=ioemu"];
+const JUMBO: &[&str] = &["mtu=9000"];
 
 const fn test(name: &'static str, plan: &'static str, nics: &'static [&'static str]) -> Test {
     Test {
@@ -52,6 +53,11 @@ pub(super) const PLANS: &[Test] = &[
         "net-twin",
         include_str!("../../../../lab/plans/net-twin.toml"),
         TWIN,
+    ),
+    test(
+        "net-trusted",
+        include_str!("../../../../lab/plans/net-trusted.toml"),
+        JUMBO,
     ),
     test(
         "net-throughput",
