@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The package that is the guest, and the name of its image.
 const PACKAGE: &str = "lab-guest";
 /// The profile of the workspace that it is built with.
-const PROFILE: &str = "release";
+const PROFILE: &str = "guest";
 
 /// Where to put the image.
 #[derive(Clone, Debug, Default, clap::Args)]

@@ -80,6 +80,7 @@ boot_gdt_pointer:
     .quad boot_gdt
 
     .p2align 12
+    .globl boot_pml4
 boot_pml4: .skip 4096
 boot_pdpt: .skip 4096
 boot_pdpt_kernel: .skip 4096
