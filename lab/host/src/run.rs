@@ -238,8 +238,10 @@ impl Run<'_> {
                 false => LOOK_INTERVAL,
             };
             if last_word.elapsed().min(last_look.elapsed()) > interval {
+                let state = domain.state(self.session)?;
+                // Afterwards: a busy dom0 takes longer to answer than the interval is, and would do nothing else.
                 last_look = Instant::now();
-                match domain.state(self.session)? {
+                match state {
                     State::Alive => {}
                     state => return self.ended(boot, state),
                 }
