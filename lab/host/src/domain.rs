@@ -67,6 +67,9 @@ pub fn configuration(
         .map(|nic| format!("'{}'", nic.configuration()))
         .collect();
     text += &format!("]\nvif=[{}]\n", nics.join(","));
+    if guest.vendor_device {
+        text += "vendor_device=\"xenserver\"\n";
+    }
     if let Some(vendor) = &guest.cpu_vendor {
         text += &format!("cpuid=[\"{}\"]\n", vendor_leaf(vendor));
     }

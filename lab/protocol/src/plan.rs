@@ -44,6 +44,8 @@ pub struct Guest {
     pub memory: Bytes,
     /// The CPU's vendor that CPUID tells (leaf 0), 12 letters, spaces included; the processor's own if absent
     pub cpu_vendor: Option<String>,
+    /// The guest has XenServer's vendor device (PCI 5853:C000) beside the platform device
+    pub vendor_device: bool,
     /// Registry values to write before the drivers load, over what the INFs say
     pub registry: Vec<RegistryValue>,
     /// The seed of all patterns and random choices; the host picks one if it is 0 or absent
@@ -59,6 +61,7 @@ impl Default for Guest {
             vcpus: 2,
             memory: Bytes(256 << 20),
             cpu_vendor: None,
+            vendor_device: false,
             registry: Vec::new(),
             seed: 0,
             net_parameters: BTreeMap::new(),

@@ -76,6 +76,12 @@ const OWN: &[Test] = &[
         nics: &[],
     },
     Test {
+        name: "vendor-device",
+        plan: include_str!("../../../lab/plans/vendor-device.toml"),
+        disks: XVDE,
+        nics: &[],
+    },
+    Test {
         name: "disks",
         plan: include_str!("../../../lab/plans/disks.toml"),
         disks: &[
