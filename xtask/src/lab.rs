@@ -180,16 +180,22 @@ impl Lab {
     /// # Errors
     /// If something cannot be built.
     pub fn prepare(guest: Option<PathBuf>) -> anyhow::Result<Self> {
-        let image = dom0::image()?;
-        let agent = build_agent()?;
-        let guest = match guest {
-            Some(guest) => guest,
-            None => guest::build(&guest::Args::default())?,
-        };
-        Ok(Self {
-            image,
-            agent,
-            guest,
+        std::thread::scope(|scope| {
+            // Most of its time goes into one crate, on one processor; dom0 is fetched and unpacked on the other.
+            let guest = scope.spawn(|| match guest {
+                Some(guest) => Ok(guest),
+                None => guest::build(&guest::Args::default()),
+            });
+            let dom0 = dom0::image().and_then(|image| Ok((image, build_agent()?)));
+            let guest = guest
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let (image, agent) = dom0?;
+            Ok(Self {
+                image,
+                agent,
+                guest: guest?,
+            })
         })
     }
 

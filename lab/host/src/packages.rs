@@ -4,6 +4,7 @@ use crate::command;
 use anyhow::bail;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// Something that must be on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,9 @@ pub fn missing(needs: &[Need]) -> Vec<&'static str> {
 /// # Errors
 /// If something is missing and this is not root or no Debian: the error has the command to type.
 pub fn ensure(needs: &[Need]) -> anyhow::Result<()> {
+    /// apt runs once at a time, and what one thread installs another need not.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let packages = missing(needs);
     if packages.is_empty() {
         return Ok(());
