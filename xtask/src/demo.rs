@@ -52,6 +52,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         &session,
         Run {
             name: "demo",
+            label: "",
             packages: lab_host::drivers::read(std::slice::from_ref(&folder))?,
             folders: &[folder],
             plan,

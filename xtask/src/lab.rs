@@ -116,6 +116,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     );
     let run = Run {
         name: &name,
+        label: "",
         packages: given,
         folders: &lab_host::drivers::folders(&paths),
         plan,
@@ -149,8 +150,10 @@ pub fn verdict(report: &Report, logs: &Path) -> ExitCode {
 
 /// What a run needs beside the lab.
 pub struct Run<'a> {
-    /// A short name
+    /// A short name, which files have
     pub name: &'a str,
+    /// What its lines begin with where several runs go on at once
+    pub label: &'a str,
     /// The driver packages
     pub packages: Vec<Package>,
     /// Where symbols may lie
@@ -225,6 +228,7 @@ impl Lab {
     pub fn run(&self, session: &Session, run: Run<'_>) -> anyhow::Result<Report> {
         eprintln!("{}: seed {}", run.name, run.plan.guest.seed);
         let start = Instant::now();
+        let label = run.label;
         // A package has no PDBs: those of this project's drivers lie where they are built.
         let mut folders = run.folders.to_vec();
         folders.push(run::workspace().join(drivers::OUT));
@@ -242,7 +246,7 @@ impl Lab {
             silence: run.silence,
         };
         lab_host::run::run(session, &setup, &mut |line| {
-            eprintln!("  {:6.1} s  {line}", start.elapsed().as_secs_f64());
+            eprintln!("{label}  {:6.1} s  {line}", start.elapsed().as_secs_f64());
         })
     }
 }

@@ -32,6 +32,9 @@ const DOM0_MEMORY: u64 = 512;
 /// What Xen, a guest's device model and page tables take besides, in MiB.
 const SPARE_MEMORY: u64 = 320;
 
+/// A PCI bus has 32 devices; a bridge's first one is its hot-plug controller. The root bus has few left.
+const DISKS_OF_A_BRIDGE: usize = 31;
+
 /// The serial number by which dom0 tells disks apart.
 pub fn serial(index: usize) -> String {
     format!("lab{index}")
@@ -112,6 +115,12 @@ fn command(setup: &Setup<'_>, work: &Path) -> anyhow::Result<Command> {
             "virtserialport,chardev=agent,name={}",
             dom0_agent::PORT
         ));
+    for bridge in 0..setup.disks.len().div_ceil(DISKS_OF_A_BRIDGE) {
+        command.arg("-device").arg(format!(
+            "pci-bridge,id=disks{bridge},chassis_nr={}",
+            bridge + 1
+        ));
+    }
     for (index, disk) in setup.disks.iter().enumerate() {
         command.args(disk_options(index, disk, &path(&disk.file)?));
     }
@@ -138,7 +147,8 @@ fn disk_options(index: usize, disk: &Disk, file: &str) -> [String; 4] {
         ),
         "-device".to_owned(),
         format!(
-            "virtio-blk-pci,drive=disk{index},serial={serial},logical_block_size={sector},physical_block_size={sector}",
+            "virtio-blk-pci,bus=disks{bridge},drive=disk{index},serial={serial},logical_block_size={sector},physical_block_size={sector}",
+            bridge = index / DISKS_OF_A_BRIDGE,
             serial = serial(index),
             sector = disk.sector
         ),

@@ -1,8 +1,9 @@
-//! The lab's tests: Xen is booted once, and guests go through plans in it one after the other.
+//! The lab's tests: plans with the drivers and disks that they are run on. As many Xens as there are processors work them off,
+//! each with one guest after the other.
 
-use super::{Lab, Run, allowed, renamed};
+use super::{Lab, Run};
 use crate::test::Outcome;
-use crate::{demo, drivers, package};
+use crate::{demo, package};
 use anyhow::Context as _;
 use lab_host::disk::{self, Disk, DiskOption};
 use lab_host::nic::{self, Nic, NicOption};
@@ -11,13 +12,13 @@ use lab_host::session::Session;
 use lab_protocol::plan::{Bytes, Plan, Step};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+mod foreign;
 mod net;
-pub use net::own as network;
+mod own;
+mod queue;
 
-/// Names the folder of drivers that were built elsewhere: `free` and `checked` in it, and in these a folder a package.
-pub const FOREIGN: &str = "XEN_FOREIGN_DRIVERS";
 /// How long a guest may say nothing.
 const SILENCE: Duration = Duration::from_secs(180);
 /// What each disk of `two-backends.toml` moves in a test; the plan itself moves 256 MiB.
@@ -52,162 +53,26 @@ struct Test {
     nics: &'static [&'static str],
 }
 
+/// A test on some drivers.
+struct Job {
+    /// Its suite and itself
+    name: String,
+    test: &'static Test,
+    packages: Vec<PathBuf>,
+    /// Says why a failure does not count
+    allowed: fn(&str) -> Option<&'static str>,
+}
+
+impl Job {
+    /// The name as files have it.
+    fn file_name(&self) -> String {
+        self.name.replace(": ", "-")
+    }
+}
+
 const BASIC: &str = include_str!("../../../lab/plans/basic.toml");
 
 const XVDE: &[TestDisk] = &[raw("vdev=xvde")];
-
-const OWN: &[Test] = &[
-    Test {
-        name: "basic",
-        plan: BASIC,
-        disks: XVDE,
-        nics: &[],
-    },
-    Test {
-        name: "hypercall-page",
-        plan: include_str!("../../../lab/plans/hypercall-page.toml"),
-        disks: XVDE,
-        nics: &[],
-    },
-    Test {
-        name: "unknown-vendor",
-        plan: include_str!("../../../lab/plans/unknown-vendor.toml"),
-        disks: XVDE,
-        nics: &[],
-    },
-    Test {
-        name: "vendor-device",
-        plan: include_str!("../../../lab/plans/vendor-device.toml"),
-        disks: XVDE,
-        nics: &[],
-    },
-    Test {
-        name: "disks",
-        plan: include_str!("../../../lab/plans/disks.toml"),
-        disks: &[
-            raw("vdev=xvde,sector=4096"),
-            raw("vdev=xvdf,readonly"),
-            raw("vdev=xvdg"),
-        ],
-        nics: &[],
-    },
-    Test {
-        name: "two-backends",
-        plan: include_str!("../../../lab/plans/two-backends.toml"),
-        disks: &[raw("vdev=xvde,backend=phy"), raw("vdev=xvdf,backend=qdisk")],
-        nics: &[],
-    },
-    Test {
-        name: "qcow2",
-        plan: BASIC,
-        disks: &[TestDisk {
-            options: "vdev=xvde,backend=qdisk,format=qcow2",
-            format: "qcow2",
-            size: 16 << 20,
-        }],
-        nics: &[],
-    },
-    Test {
-        name: "devices",
-        plan: include_str!("../../../lab/plans/devices.toml"),
-        disks: XVDE,
-        nics: &[],
-    },
-    Test {
-        name: "line-interrupt",
-        plan: include_str!("../../../lab/plans/line-interrupt.toml"),
-        disks: XVDE,
-        nics: &[],
-    },
-    Test {
-        name: "two-level",
-        plan: include_str!("../../../lab/plans/two-level.toml"),
-        disks: XVDE,
-        nics: &[],
-    },
-    Test {
-        name: "scsi",
-        plan: include_str!("../../../lab/plans/scsi.toml"),
-        disks: XVDE,
-        nics: &[],
-    },
-    Test {
-        name: "toolstack",
-        plan: include_str!("../../../lab/plans/toolstack.toml"),
-        disks: XVDE,
-        nics: &[],
-    },
-    Test {
-        name: "reboot",
-        plan: include_str!("../../../lab/plans/reboot.toml"),
-        disks: XVDE,
-        nics: &[],
-    },
-    Test {
-        name: "twin",
-        plan: include_str!("../../../lab/plans/twin.toml"),
-        disks: &[raw("vdev=xvda")],
-        nics: &[],
-    },
-    Test {
-        name: "broken-backends",
-        plan: include_str!("../../../lab/plans/broken-backends.toml"),
-        disks: XVDE,
-        nics: &[],
-    },
-];
-
-/// What is run on a checked xenvbd.sys: a disk is detached before its adapter goes (docs/findings.md).
-const DETACHED: Test = Test {
-    name: "detached",
-    plan: r#"
-        [[step]]
-        expect-disks = { disks = ["xvde"] }
-        [[step]]
-        write = { disk = "xvde" }
-        [[step]]
-        flush = { disk = "xvde" }
-        [[step]]
-        verify = { disk = "xvde" }
-        [[step]]
-        verify = { disk = "xvde", offset = "1MiB", length = "256KiB", block = 512, depth = 1 }
-        [[step]]
-        hash = { disk = "xvde" }
-        [[step]]
-        xl = { args = ["block-detach", "$DOMID", "xvde"] }
-        [[step]]
-        expect-disks = { disks = [] }
-        [[step]]
-        unload = {}
-        [[step]]
-        start = {}
-    "#,
-    disks: XVDE,
-    nics: &[],
-};
-
-/// What is run on the bus driver alone: its children have no drivers.
-const CHILDREN: Test = Test {
-    name: "children",
-    plan: include_str!("../../../lab/plans/children.toml"),
-    disks: XVDE,
-    nics: &[],
-};
-
-/// What is run on this project's drivers under other services' names.
-const RENAMED: Test = Test {
-    name: "renamed-services",
-    plan: r#"
-        [[step]]
-        expect-disks = { disks = ["xvde"] }
-        [[step]]
-        write = { disk = "xvde", length = "2MiB" }
-        [[step]]
-        hash = { disk = "xvde" }
-    "#,
-    disks: XVDE,
-    nics: &[],
-};
 
 /// The demo, as a user runs it.
 ///
@@ -219,116 +84,27 @@ pub fn demo() -> anyhow::Result<Outcome> {
     Ok(Outcome::PASSED)
 }
 
-/// Every plan of `lab/plans` on this project's drivers.
+/// The plans whose job's name has one of the texts in it, all if there is no text.
 ///
 /// # Errors
-/// If the lab fails.
-pub fn own_drivers() -> anyhow::Result<Outcome> {
-    let folder = package::for_the_lab()?;
-    let renamed = renamed::copy(&crate::run::workspace().join(drivers::OUT))?;
-    let mut runs: Vec<_> = OWN
-        .iter()
-        .map(|test| (test.name.to_owned(), test, vec![folder.clone()]))
-        .collect();
-    let other = vec![renamed.path().to_owned()];
-    runs.push((RENAMED.name.to_owned(), &RENAMED, other));
-    let bus = vec![folder.join("xenbus.inf")];
-    runs.push((CHILDREN.name.to_owned(), &CHILDREN, bus));
-    suite("own-drivers", &runs, |_| None)
-}
-
-/// The same plan on drivers that run on Windows, alone and mixed with this project's. Without them there is nothing to do.
-///
-/// # Errors
-/// If the lab fails.
-pub fn foreign_drivers() -> anyhow::Result<Outcome> {
-    let Some(foreign) = std::env::var_os(FOREIGN).map(PathBuf::from) else {
-        println!(
-            "      {FOREIGN} names no folder: no drivers that were built elsewhere to test with"
-        );
-        return Ok(Outcome::default());
-    };
-    let own = package::for_the_lab()?;
-    let mut runs = Vec::new();
-    for build in ["free", "checked"] {
-        let package = |name: &str| foreign.join(build).join(name);
-        let combinations = [
-            ("alone", package("xenbus"), package("xenvbd")),
-            ("xenvbd-on-ours", own.join("xenbus.inf"), package("xenvbd")),
-            (
-                "xenbus-below-ours",
-                package("xenbus"),
-                own.join("xenvbd.inf"),
-            ),
-        ];
-        for (name, bus, disk) in combinations {
-            let checked = build == "checked" && disk == package("xenvbd");
-            let test = if checked { &DETACHED } else { &OWN[0] };
-            runs.push((format!("{build}-{name}"), test, vec![bus, disk]));
-        }
-    }
-    suite("foreign-drivers", &runs, allowed::reason)
-}
-
-/// Runs tests in one Xen. One that fails does not keep the others from running. `allowed` says why a failure does not count.
-fn suite(
-    name: &str,
-    tests: &[(String, &Test, Vec<PathBuf>)],
-    allowed: impl Fn(&str) -> Option<&'static str>,
-) -> anyhow::Result<Outcome> {
+/// If no plan is left, or the lab fails.
+pub fn plans(chosen: &[String]) -> anyhow::Result<Outcome> {
     packages::ensure(packages::LAB)?;
-    let lab = Lab::prepare(None)?;
-    let work = tempfile::tempdir()?;
-    let mut options = Vec::new();
-    let mut places = Vec::new();
-    for (run, test, _) in tests {
-        let first = options.len();
-        for (number, disk) in test.disks.iter().enumerate() {
-            let file = work.path().join(format!("{run}-{number}"));
-            options.push(make(disk, &file)?);
-        }
-        places.push(first..options.len());
+    let own = package::for_the_lab()?;
+    let (mut jobs, _renamed) = own::jobs(&own)?;
+    jobs.extend(foreign::jobs(&own));
+    if !chosen.is_empty() {
+        jobs.retain(|job| chosen.iter().any(|text| job.name.contains(text.as_str())));
     }
-    let disks = open(&options)?;
-    let mut memory = 256;
-    for (_, test, _) in tests {
-        memory = memory.max(lab_host::run::memory(&lab_host::plan::parse(test.plan)?));
-    }
-    let session = lab.boot(name, &disks, memory)?;
-    let mut outcome = Outcome::default();
-    for ((run, test, packages), places) in tests.iter().zip(places) {
-        let start = Instant::now();
-        let disks = places.map(|place| (place, &disks[place])).collect();
-        let error = match one(&lab, &session, run, test, packages, disks) {
-            Ok(failures) => unallowed(failures, &allowed).join("\n"),
-            // The lab itself has failed: what comes after it would fail too.
-            Err(error) => return Err(error.context(run.clone())),
-        };
-        let word = if error.is_empty() { "ok  " } else { "FAIL" };
-        println!(
-            "  {word}  {name}: {run:<36} {:7.1} s",
-            start.elapsed().as_secs_f64()
-        );
-        for line in error.lines() {
-            println!("        {line}");
-        }
-        outcome += Outcome {
-            passed: usize::from(error.is_empty()),
-            failed: usize::from(!error.is_empty()),
-        };
-    }
-    session.close()?;
-    Ok(outcome)
+    anyhow::ensure!(!jobs.is_empty(), "no plan has such a name");
+    queue::run(&Lab::prepare(None)?, &jobs)
 }
 
 /// The failures that count; the others are printed with the reason why not.
-fn unallowed(
-    mut failures: Vec<String>,
-    allowed: impl Fn(&str) -> Option<&'static str>,
-) -> Vec<String> {
-    failures.retain(|failure| match allowed(failure) {
+fn unallowed(job: &Job, mut failures: Vec<String>) -> Vec<String> {
+    failures.retain(|failure| match (job.allowed)(failure) {
         Some(reason) => {
-            println!("        allowed: {failure}: {reason}");
+            println!("        {}: allowed: {failure}: {reason}", job.name);
             false
         }
         None => true,
@@ -359,27 +135,32 @@ fn open(options: &[DiskOption]) -> anyhow::Result<Vec<Disk>> {
         .collect()
 }
 
+/// Runs one in a Xen; its disks are the session's from number `first` on. Returns the failures that count.
 fn one(
     lab: &Lab,
     session: &Session,
-    name: &str,
-    test: &Test,
-    packages: &[PathBuf],
-    disks: Vec<(usize, &Disk)>,
+    job: &Job,
+    first: usize,
+    disks: &[Disk],
 ) -> anyhow::Result<Vec<String>> {
-    let mut plan = lab_host::plan::parse(test.plan).with_context(|| test.name)?;
+    let mut plan = lab_host::plan::parse(job.test.plan).with_context(|| job.test.name)?;
     shorten(&mut plan);
     let run = Run {
-        name,
-        packages: lab_host::drivers::read(packages)?,
-        folders: &lab_host::drivers::folders(packages),
+        name: &job.file_name(),
+        label: &job.name,
+        packages: lab_host::drivers::read(&job.packages)?,
+        folders: &lab_host::drivers::folders(&job.packages),
         plan,
-        disks,
-        nics: nics(test.nics)?,
+        disks: disks
+            .iter()
+            .enumerate()
+            .map(|(number, disk)| (first + number, disk))
+            .collect(),
+        nics: nics(job.test.nics)?,
         pcap: None,
         silence: SILENCE,
     };
-    Ok(lab.run(session, run)?.failures)
+    Ok(unallowed(job, lab.run(session, run)?.failures))
 }
 
 /// Random I/O and what is only measured go on for as long as a test has time for.
@@ -414,7 +195,7 @@ mod unit_tests {
     #[test]
     fn every_example_plan_is_a_plan_and_is_tested() -> anyhow::Result<()> {
         let folder = crate::run::workspace().join("lab/plans");
-        let tests = OWN.iter().chain([&CHILDREN]).chain(net::PLANS);
+        let tests = own::PLANS.iter().chain([&own::CHILDREN]).chain(net::PLANS);
         let mut tested: BTreeSet<&str> = tests.map(|test| test.plan).collect();
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
@@ -432,7 +213,7 @@ mod unit_tests {
 
     #[test]
     fn the_plans_of_the_tests_fit_their_disks() -> anyhow::Result<()> {
-        for test in OWN.iter().chain([&CHILDREN]).chain(net::PLANS) {
+        for test in own::PLANS.iter().chain([&own::CHILDREN]).chain(net::PLANS) {
             let work = tempfile::tempdir()?;
             let mut options = Vec::new();
             for (number, disk) in test.disks.iter().enumerate() {

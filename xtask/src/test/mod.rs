@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 /// Which steps to run.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub struct Args {
     /// Only steps whose name has this in it (may be given more than once)
     #[arg(long, value_name = "TEXT")]
@@ -20,6 +20,9 @@ pub struct Args {
     /// No step whose name has this in it (may be given more than once)
     #[arg(long, value_name = "TEXT")]
     pub skip: Vec<String>,
+    /// Only the step of the lab's plans, and of these only those whose name has this in it (may be given more than once)
+    #[arg(long, value_name = "TEXT", conflicts_with = "only")]
+    pub plan: Vec<String>,
 }
 
 /// How many tests of a step held.
@@ -51,13 +54,15 @@ pub struct Step {
     /// What the line says.
     pub name: &'static str,
     /// What it does.
-    pub run: fn() -> anyhow::Result<Outcome>,
+    pub run: fn(&Args) -> anyhow::Result<Outcome>,
 }
 
 impl Args {
     fn has(&self, name: &str) -> bool {
         let named = |list: &[String]| list.iter().any(|text| name.contains(text.as_str()));
-        (self.only.is_empty() || named(&self.only)) && !named(&self.skip)
+        (self.only.is_empty() || named(&self.only))
+            && (self.plan.is_empty() || name == steps::PLANS)
+            && !named(&self.skip)
     }
 }
 
@@ -73,7 +78,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     steps.first().context("no step has such a name")?;
     let mut sum = Outcome::default();
     for step in steps {
-        sum += report(step);
+        sum += report(step, args);
     }
     println!("{} passed, {} failed", sum.passed, sum.failed);
     Ok(if sum.failed == 0 {
@@ -84,9 +89,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Runs a step and prints its line.
-fn report(step: &Step) -> Outcome {
+fn report(step: &Step, args: &Args) -> Outcome {
     let start = Instant::now();
-    let result = (step.run)();
+    let result = (step.run)(args);
     let time = start.elapsed().as_secs_f64();
     let (word, outcome, error) = match result {
         Ok(outcome) if outcome.failed == 0 => ("ok  ", outcome, None),
@@ -121,22 +126,28 @@ mod tests {
         let args = |only: &[&str], skip: &[&str]| Args {
             only: only.iter().map(|text| (*text).to_owned()).collect(),
             skip: skip.iter().map(|text| (*text).to_owned()).collect(),
+            plan: Vec::new(),
         };
         assert!(args(&[], &[]).has("lab: the demo"));
         assert!(args(&["demo"], &[]).has("lab: the demo"));
         assert!(!args(&["format"], &[]).has("lab: the demo"));
         assert!(!args(&[], &["lab"]).has("lab: the demo"));
         assert!(run(&args(&["no such step"], &[])).is_err());
+        let plan = Args {
+            plan: vec!["own: basic".to_owned()],
+            ..Args::default()
+        };
+        assert!(plan.has("lab: plans") && !plan.has("lab: demo"));
     }
 
     #[test]
     fn a_step_that_cannot_run_counts_as_a_failed_test() {
         let broken = Step {
             name: "broken",
-            run: || anyhow::bail!("no"),
+            run: |_| anyhow::bail!("no"),
         };
         assert_eq!(
-            report(&broken),
+            report(&broken, &Args::default()),
             Outcome {
                 passed: 0,
                 failed: 1

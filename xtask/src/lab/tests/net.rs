@@ -1,8 +1,6 @@
 //! The lab's tests of network adapters.
 
-use super::{Test, suite};
-use crate::package;
-use crate::test::Outcome;
+use super::Test;
 
 const BASIC: &str = include_str!("../../../../lab/plans/net-basic.toml");
 
@@ -65,16 +63,3 @@ pub(super) const PLANS: &[Test] = &[
         ONE,
     ),
 ];
-
-/// The plans about adapters, on this project's drivers.
-///
-/// # Errors
-/// If the lab fails.
-pub fn own() -> anyhow::Result<Outcome> {
-    let folder = package::for_the_lab()?;
-    let runs: Vec<_> = PLANS
-        .iter()
-        .map(|test| (test.name.to_owned(), test, vec![folder.clone()]))
-        .collect();
-    suite("network", &runs, |_| None)
-}
