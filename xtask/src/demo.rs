@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: this project's drivers serve a disk on real Xen.
+//! `cargo xtask demo`: this project's drivers serve a disk and a network adapter on real Xen.
 
 use crate::lab::{self, DiskArgs, Lab, NicArgs, Run};
 use crate::{package, run};
@@ -18,13 +18,27 @@ const TRANSFER: u64 = 8 << 20;
 /// How long the guest may say nothing.
 const SILENCE: Duration = Duration::from_secs(180);
 
-/// The disks to show it on.
+/// The disks and adapters to show it on.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     pub disks: DiskArgs,
     #[command(flatten)]
     pub nics: NicArgs,
+    /// No network adapter [default: one]
+    #[arg(long, conflicts_with_all = ["nics", "pcap"])]
+    pub no_nic: bool,
+}
+
+impl Args {
+    /// The adapters that are given, or one.
+    fn nics(&self) -> anyhow::Result<Vec<Nic>> {
+        let mut args = self.nics.clone();
+        if args.nics.is_empty() && !self.no_nic {
+            args.nics.push(String::new());
+        }
+        args.parse()
+    }
 }
 
 /// Runs the demo. The exit status says whether it passed.
@@ -33,7 +47,7 @@ pub struct Args {
 /// Bad input, before anything is started; or a lab that fails.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let given = args.disks.parse()?;
-    let nics = args.nics.parse()?;
+    let nics = args.nics()?;
     // At once: each time apt's lists are brought up to date first.
     packages::ensure(&[packages::LAB, package::signing::NEEDS].concat())?;
     let own = match given.is_empty() {
@@ -43,8 +57,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let options: Vec<DiskOption> = given.into_iter().chain(own).collect();
     let disks = disk::open_all(&options, args.disks.overwrite)?;
     interrupt::catch()?;
-    let folder = package::for_the_lab()?;
-    let lab = Lab::prepare(None)?;
+    let (lab, folder) = Lab::with_package(None)?;
     let plan = plan_for(&disks, &nics, plan::random()?);
     let session = lab.boot("demo", &disks, lab_host::run::memory(&plan))?;
     let logs = session.logs().path().to_owned();
@@ -171,6 +184,27 @@ mod tests {
         );
         let plan = plan_for(&[disk(&[1; 512])?], &[], 1);
         assert_eq!(names(&plan), ["expect-disks", "hash"]);
+        Ok(())
+    }
+
+    #[test]
+    fn there_is_an_adapter_unless_none_is_wanted() -> anyhow::Result<()> {
+        use clap::Parser as _;
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            args: Args,
+        }
+        let count = |arguments: &[&str]| {
+            let command = Command::try_parse_from([&["demo"], arguments].concat())?;
+            Ok::<_, anyhow::Error>(command.args.nics()?.len())
+        };
+        assert_eq!(count(&[])?, 1);
+        assert_eq!(count(&["--pcap", "file"])?, 1);
+        assert_eq!(count(&["--nic", "--nic", "mtu=9000"])?, 2);
+        assert_eq!(count(&["--no-nic"])?, 0);
+        assert!(count(&["--no-nic", "--nic"]).is_err());
+        assert!(count(&["--no-nic", "--pcap", "file"]).is_err());
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! `cargo xtask lab`: a plan on real Xen, with any drivers and disks.
 
+use crate::toolchain::Toolchain;
 use crate::{drivers, guest, package, run};
 use anyhow::Context as _;
 use lab_host::disk::{self, Disk, DiskOption};
@@ -104,12 +105,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // What the user gives is looked at before anything is built.
     let mut given = lab_host::drivers::read(&args.drivers)?;
     interrupt::catch()?;
-    let lab = Lab::prepare(args.guest.clone())?;
     let mut paths = args.drivers.clone();
-    if paths.is_empty() {
-        paths = vec![package::for_the_lab()?];
+    let lab = if paths.is_empty() {
+        let (lab, package) = Lab::with_package(args.guest.clone())?;
+        paths = vec![package];
         given = lab_host::drivers::read(&paths)?;
-    }
+        lab
+    } else {
+        Lab::prepare(args.guest.clone())?
+    };
     let name = args.plan.file_stem().map_or_else(
         || "plan".to_owned(),
         |stem| stem.to_string_lossy().into_owned(),
@@ -178,6 +182,24 @@ pub struct Lab {
 }
 
 impl Lab {
+    /// Builds what is not there yet, and this project's drivers: the package that guests install them from comes with the lab.
+    ///
+    /// # Errors
+    /// If something cannot be built.
+    pub fn with_package(guest: Option<PathBuf>) -> anyhow::Result<(Self, PathBuf)> {
+        // apt runs once at a time: what both builds need is there before they begin.
+        Toolchain::provide()?;
+        std::thread::scope(|scope| {
+            // Each build has stretches that keep only one processor busy.
+            let package = scope.spawn(package::for_the_lab);
+            let lab = Self::prepare(guest);
+            let package = package
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Ok((lab?, package?))
+        })
+    }
+
     /// Builds what is not there yet; the guest only if none is given.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 
 use super::{Lab, Run};
 use crate::test::Outcome;
-use crate::{demo, package};
+use crate::demo;
 use anyhow::Context as _;
 use lab_host::disk::{self, Disk, DiskOption};
 use lab_host::nic::{self, Nic, NicOption};
@@ -90,14 +90,14 @@ pub fn demo() -> anyhow::Result<Outcome> {
 /// If no plan is left, or the lab fails.
 pub fn plans(chosen: &[String]) -> anyhow::Result<Outcome> {
     packages::ensure(packages::LAB)?;
-    let own = package::for_the_lab()?;
+    let (lab, own) = Lab::with_package(None)?;
     let (mut jobs, _renamed) = own::jobs(&own)?;
     jobs.extend(foreign::jobs(&own));
     if !chosen.is_empty() {
         jobs.retain(|job| chosen.iter().any(|text| job.name.contains(text.as_str())));
     }
     anyhow::ensure!(!jobs.is_empty(), "no plan has such a name");
-    queue::run(&Lab::prepare(None)?, &jobs)
+    queue::run(&lab, &jobs)
 }
 
 /// The failures that count; the others are printed with the reason why not.
