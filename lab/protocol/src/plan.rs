@@ -19,6 +19,7 @@ use serde::Serialize;
 
 mod bytes;
 pub mod devices;
+pub mod frames;
 pub mod net;
 pub use bytes::Bytes;
 
@@ -287,6 +288,16 @@ pub enum Step {
     UdpFlood(net::UdpFlood),
     /// Switches promiscuous mode.
     Capture(net::Capture),
+    /// Puts a stack into a VLAN.
+    Tag(frames::Tag),
+    /// Asks an adapter for the frames of groups.
+    Groups(frames::Groups),
+    /// Sends single frames.
+    Frames(frames::Frames),
+    /// What an adapter hands up is written down from now on; what was written before is forgotten.
+    ReceivedStart(net::OfNic),
+    /// Looks at what was written.
+    ReceivedExpect(frames::ReceivedExpect),
     /// Waits until exactly these adapters run and have link.
     ExpectNics {
         /// Their numbers, in any order
@@ -392,7 +403,12 @@ impl Step {
             Self::Offload(step) => Some(step.nic),
             Self::TcpdumpExpect(step) => Some(step.nic),
             Self::LinuxGuest(step) => Some(step.nic),
+            Self::Tag(step) => Some(step.nic),
+            Self::Groups(step) => Some(step.nic),
+            Self::Frames(step) => Some(step.nic),
+            Self::ReceivedExpect(step) => Some(step.nic),
             Self::NetDown(step)
+            | Self::ReceivedStart(step)
             | Self::TcpdumpStart(step)
             | Self::TcpdumpStop(step)
             | Self::ExpectCounters(step) => Some(step.nic),
@@ -434,6 +450,11 @@ impl Step {
             Self::Echo(_) => "echo",
             Self::UdpFlood(_) => "udp-flood",
             Self::Capture(_) => "capture",
+            Self::Tag(_) => "tag",
+            Self::Groups(_) => "groups",
+            Self::Frames(_) => "frames",
+            Self::ReceivedStart(_) => "received-start",
+            Self::ReceivedExpect(_) => "received-expect",
             Self::ExpectNics { .. } => "expect-nics",
             Self::Offload(_) => "offload",
             Self::TcpdumpStart(_) => "tcpdump-start",

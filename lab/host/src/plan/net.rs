@@ -8,9 +8,16 @@ use lab_protocol::plan::Step;
 use lab_protocol::plan::net::Address;
 use lab_protocol::plan::net::Direction;
 use lab_protocol::plan::net::MAX_CONNECTIONS;
+use std::ops::RangeInclusive;
 
 /// Data of an ICMP echo or a datagram: the stack in the guest puts fragments together up to 16 KiB.
 const MAX_DATA: u32 = 16_356;
+/// VLANs (IEEE 802.1Q): 0 for none.
+const MAX_VLAN: u32 = 4094;
+/// Priorities (IEEE 802.1p).
+const MAX_PRIORITY: u32 = 7;
+/// Bytes of a frame that a plan sends, with its Ethernet header.
+const FRAME_SIZES: RangeInclusive<u32> = 14..=1514;
 
 /// True for a step that may be in `parallel`.
 pub(super) fn runs_beside_others(step: &Step) -> bool {
@@ -66,6 +73,34 @@ pub(super) fn check(step: &Step) -> anyhow::Result<()> {
             }
             at_most("size", flood.size, MAX_DATA)?;
             at_most("lost", flood.lost.into(), 100)?;
+        }
+        Step::Tag(tag) => {
+            at_most("vlan", tag.vlan.into(), MAX_VLAN)?;
+            at_most("priority", tag.priority.into(), MAX_PRIORITY)?;
+        }
+        Step::Groups(groups) => {
+            if let Some(station) = groups.join.iter().find(|group| group.0[0] & 1 == 0) {
+                bail!("join: {station} is a station's address, and no group's");
+            }
+        }
+        Step::Frames(frames) => {
+            if frames.count == 0 {
+                bail!("count = 0: there is nothing to send");
+            }
+            if !FRAME_SIZES.contains(&frames.size) {
+                bail!("size = {}: allowed are {FRAME_SIZES:?}", frames.size);
+            }
+        }
+        Step::ReceivedExpect(expect) => {
+            if expect.at_least.is_none() && expect.at_most.is_none() {
+                bail!("at-least or at-most: without one of them nothing is expected");
+            }
+            at_most("vlan", expect.vlan.unwrap_or(0).into(), MAX_VLAN)?;
+            at_most(
+                "priority",
+                expect.priority.unwrap_or(0).into(),
+                MAX_PRIORITY,
+            )?;
         }
         Step::ExpectNics { nics, .. } => {
             let mut sorted = nics.clone();
@@ -145,6 +180,24 @@ mod tests {
         assert!(error("udp-flood = { direction = \"send\", size = 3 }").contains("4 bytes"));
         assert!(error("expect-nics = { nics = [1, 1] }").contains("twice"));
         assert!(error("linux-guest = { vcpus = 9 }").contains("1..=8"));
+    }
+
+    #[test]
+    fn single_frames_have_their_limits() {
+        assert!(error("tag = { vlan = 4095 }").contains("4094"));
+        assert!(error("tag = { priority = 8 }").contains("7 is the most"));
+        let group = error("groups = { join = [\"00:16:3e:00:00:01\"] }");
+        assert!(group.contains("a station's address"), "{group}");
+        let frames = |rest| {
+            error(&format!(
+                "frames = {{ to = \"ff:ff:ff:ff:ff:ff\", {rest} }}"
+            ))
+        };
+        assert!(frames("size = 1515").contains("14..=1514"));
+        assert!(frames("count = 0").contains("nothing to send"));
+        assert!(error("received-expect = { vlan = 7 }").contains("at-least"));
+        let plan = "[[step]]\nreceived-expect = { priority = 7, at-most = 0 }";
+        assert!(parse(plan).is_ok());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use smoltcp::wire::{IpCidr, Ipv4Address, Ipv4Cidr, Ipv6Address, Ipv6Cidr};
 
 use super::endpoint::{Endpoint, start_thread};
 use super::facts;
-use super::rss::TYPES;
+use super::rss::{Hashing, TYPES};
 use super::stack::link_local;
 use super::transmit;
 use crate::ndis::protocol::{self, Binding, Client, Info, Pause, Protocol, Status};
@@ -140,7 +140,10 @@ fn set_up(endpoint: &Endpoint, info: &Info, seed: u64) {
         // A table has a power of two entries.
         let entries = 1 << entries.ilog2();
         match binding.set_rss(TYPES, &processors, entries, &key) {
-            Ok(()) => endpoint.set_hashing(Some((key, TYPES))),
+            Ok(()) => {
+                let table = processors.iter().copied().cycle().take(entries);
+                endpoint.set_hashing(Some(Hashing::new(key, TYPES, table.collect())));
+            }
             Err(status) => tell(info, "RSS parameters", Err(status)),
         }
     }
@@ -148,7 +151,8 @@ fn set_up(endpoint: &Endpoint, info: &Info, seed: u64) {
     tell(info, "packet filter", binding.set_packet_filter(FILTER));
 }
 
-/// The multicast addresses that the stack listens to: all systems, all nodes, and each address' solicited-node group.
+/// The multicast addresses that the stack listens to: all systems, all nodes, and each address' solicited-node group; and those
+/// that a plan has joined.
 fn set_groups(endpoint: &Endpoint, addresses: &[IpCidr]) {
     let mut groups = Vec::from([[0x33, 0x33, 0, 0, 0, 1]]);
     let own = IpCidr::Ipv6(Ipv6Cidr::new(link_local(endpoint.mac), 64));
@@ -168,6 +172,27 @@ fn set_groups(endpoint: &Endpoint, addresses: &[IpCidr]) {
             crate::kd::text(&alloc::format!("net: multicast list: {status:#x}"));
         }
     }
+    let joined = endpoint.groups.lock().clone();
+    groups.extend(joined);
+    if let Err(status) = endpoint.binding.set_multicast_list(&groups) {
+        crate::kd::text(&alloc::format!("net: multicast list: {status:#x}"));
+    }
+}
+
+/// Asks an adapter for frames to these groups besides those that the stack is in, or to all. PASSIVE_LEVEL.
+///
+/// # Errors
+/// What the adapter answers to the packet filter.
+pub fn join(endpoint: &Endpoint, groups: Vec<[u8; 6]>, all: bool) -> Result<(), NDIS_STATUS> {
+    *endpoint.groups.lock() = groups;
+    let addresses: Vec<IpCidr> = endpoint.look(|stack| Vec::from(stack.addresses()));
+    set_groups(endpoint, &addresses);
+    let every = if all {
+        NDIS_PACKET_TYPE_ALL_MULTICAST
+    } else {
+        0
+    };
+    endpoint.binding.set_packet_filter(FILTER | every)
 }
 
 /// OID_GEN_NETWORK_LAYER_ADDRESSES for one protocol: a NETWORK_ADDRESS_LIST.

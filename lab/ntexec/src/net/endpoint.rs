@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 
 use smoltcp::time::Instant;
 
@@ -20,6 +20,7 @@ use super::lock::DispatchLock;
 use super::oob::Claims;
 use super::receive::{self, Incoming};
 use super::rss::Hashing;
+use super::seen::Seen;
 use super::stack::{Left, Stack};
 use super::transmit::{self, Builder};
 use super::verify::{self, Arrival};
@@ -29,6 +30,8 @@ use crate::nt::ndis::*;
 use crate::run::pattern::Random;
 use crate::storport::os::{KeGetCurrentIrql, current_cpu};
 use crate::sync::Lock;
+
+mod frames;
 
 /// The stack of an adapter.
 pub type AdapterStack = Stack<Buffer, Incoming>;
@@ -93,6 +96,12 @@ pub struct Endpoint {
     pub link: AtomicBool,
     /// The adapter is promiscuous
     pub promiscuous: AtomicBool,
+    /// What was handed up, while a plan wants it written down
+    pub seen: Lock<Seen>,
+    /// The VLAN whose frames the stack takes; 0 for those of none
+    vlan: AtomicU16,
+    /// Groups besides those that the stack is in
+    pub(super) groups: Lock<Vec<[u8; 6]>>,
     pub(super) alive: AtomicBool,
     pub(super) ended: Event,
     /// Facts changed that are to be looked at in the thread
@@ -143,6 +152,9 @@ impl Endpoint {
             running: AtomicBool::new(false),
             link: AtomicBool::new(info.link.connected),
             promiscuous: AtomicBool::new(false),
+            seen: Lock::new(Seen::new()),
+            vlan: AtomicU16::new(0),
+            groups: Lock::new(Vec::new()),
             alive: AtomicBool::new(true),
             ended: Event::new(),
             changed: AtomicBool::new(true),
@@ -466,10 +478,11 @@ impl Endpoint {
             }
         }
         self.counts.received(&outcome, current_cpu());
+        let own = self.note(frame, outcome.large, slots);
         if let (true, Incoming::Held(held)) = (thorough && outcome.good, frame) {
             held.remember();
         }
-        outcome.good
+        outcome.good && own
     }
 
     fn hash_is_right(&self, frame: &[u8], slots: &[crate::nt::ke::PVOID; 27]) -> bool {
@@ -567,10 +580,9 @@ impl Endpoint {
     }
 
     /// Hashes are of this key from now on; of none, if RSS is off.
-    pub(super) fn set_hashing(&self, key: Option<([u8; 40], u32)>) {
-        let make = || key.map(|(key, types)| Hashing::new(key, types));
-        *self.hashing.lock() = make();
-        self.builder.lock().hash = make();
+    pub(super) fn set_hashing(&self, hashing: Option<Hashing>) {
+        self.builder.lock().hash = hashing.clone();
+        *self.hashing.lock() = hashing;
     }
 
     /// The stack goes by other terms from now on. At most DISPATCH_LEVEL.

@@ -25,4 +25,5 @@ pub mod facts;
 pub mod lock;
 pub mod receive;
 pub mod rss;
+pub mod seen;
 pub mod transmit;

@@ -45,6 +45,17 @@ pub fn large_send(work: &Work) -> usize {
     size | work.transport << LARGE_TCP_HEADER | LARGE_TYPE_V2 | v6
 }
 
+/// The slot for tags (NDIS_NET_BUFFER_LIST_8021Q_INFO.TagHeader) of a tag as IEEE 802.1Q has it: priority, DEI, VLAN.
+pub fn tag(control: u16) -> usize {
+    let control = usize::from(control);
+    control >> 13 | (control >> 12 & 1) << 3 | (control & 0xfff) << 4
+}
+
+/// The tag that a slot says, as IEEE 802.1Q has it.
+pub fn control(slot: usize) -> u16 {
+    ((slot & 7) << 13 | (slot >> 3 & 1) << 12 | slot >> 4 & 0xfff) as u16
+}
+
 /// What an adapter says of a received frame's checksums (NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO.Receive).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
@@ -112,6 +123,15 @@ mod tests {
         assert_eq!(checksum(&large), 0);
         assert_eq!(large_send(&large), 1440 | 54 << 20 | 3 << 30);
         assert_eq!(checksum(&Work::default()), 0);
+    }
+
+    #[test]
+    fn a_tag_is_laid_out_as_the_header_says() {
+        assert_eq!(tag(0x6007), 3 | 7 << 4);
+        assert_eq!(tag(0xf001), 7 | 1 << 3 | 1 << 4);
+        for value in [0, 0x6007, 0xffff, 0x1000, 0x0fff] {
+            assert_eq!(control(tag(value)), value);
+        }
     }
 
     #[test]

@@ -4,27 +4,39 @@ use super::headers::Headers;
 use super::toeplitz::{KEY, Over, of_frame};
 use super::transmit::Flow;
 use crate::nt::ndis::*;
+use alloc::vec::Vec;
 
 /// What a hash is computed over, by type.
 const PORTS: u32 = NDIS_HASH_TCP_IPV4 | NDIS_HASH_TCP_IPV6;
 /// The hash types that TCP/IP asks for.
 pub const TYPES: u32 = NDIS_HASH_IPV4 | NDIS_HASH_IPV6 | PORTS;
 
-/// A key and the types that hashes are of.
+/// A key and the types that hashes are of, and where they lead.
+#[derive(Clone)]
 pub struct Hashing {
     key: [u8; KEY],
     types: u32,
+    /// The indirection table: a power of two processors
+    table: Vec<u32>,
     last: Option<(Flow, (u32, u32))>,
 }
 
 impl Hashing {
-    /// Hashes of these types with this key.
-    pub fn new(key: [u8; KEY], types: u32) -> Self {
+    /// Hashes of these types with this key, which lead to the processors of this table.
+    pub fn new(key: [u8; KEY], types: u32, table: Vec<u32>) -> Self {
         Self {
             key,
             types,
+            table,
             last: None,
         }
+    }
+
+    /// The processor that a hash leads to: the entry that its low bits choose.
+    pub fn home(&self, value: u32) -> Option<usize> {
+        let entries = self.table.len().checked_sub(1)?;
+        let processor = self.table.get(value as usize & entries)?;
+        Some(*processor as usize)
     }
 
     /// Value and information of a frame that is sent: those of what is received of its connection, so that both ways are
@@ -105,7 +117,7 @@ mod tests {
             let (at, count) = headers.addresses();
             answer[at..at + count].rotate_left(count / 2);
             answer[headers.transport..headers.transport + 4].rotate_left(2);
-            let mut hashing = Hashing::new([0x5a; KEY], TYPES);
+            let mut hashing = Hashing::new([0x5a; KEY], TYPES, Vec::new());
             let flow = Flow::of(&sent).unwrap();
             let (value, information) = hashing.of_sent(&sent, &flow).unwrap();
             assert!(hashing.is_right(&answer, information, value));
@@ -115,9 +127,18 @@ mod tests {
     }
 
     #[test]
+    fn the_low_bits_of_a_hash_lead_to_a_processor() {
+        let hashing = Hashing::new([1; KEY], TYPES, Vec::from([0, 1, 2, 3]));
+        assert_eq!(hashing.home(0xffff_fffe), Some(2));
+        assert_eq!(hashing.home(4), Some(0));
+        let none = Hashing::new([1; KEY], TYPES, Vec::new());
+        assert_eq!(none.home(4), None);
+    }
+
+    #[test]
     fn no_hash_is_right_and_one_of_another_kind_is_not() {
         let frame = test_frame(false, b"x");
-        let hashing = Hashing::new([1; KEY], TYPES);
+        let hashing = Hashing::new([1; KEY], TYPES, Vec::new());
         assert!(hashing.is_right(&frame, 0, 0));
         assert!(!hashing.is_right(&frame, NdisHashFunctionToeplitz | NDIS_HASH_TCP_IPV6, 5));
     }

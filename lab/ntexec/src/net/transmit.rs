@@ -111,6 +111,8 @@ pub struct Builder {
     pub backfill: usize,
     /// The key and types of RSS, if it is on
     pub hash: Option<super::rss::Hashing>,
+    /// The tag that goes beside each frame; 0 for none
+    pub tag: u16,
 }
 
 /// A chain of lists, to be sent.
@@ -127,6 +129,7 @@ impl Builder {
             random: Random::new(seed),
             backfill: 0,
             hash: None,
+            tag: 0,
         }
     }
 
@@ -168,7 +171,7 @@ impl Builder {
                     b.frames += 1;
                     continue;
                 }
-                set_information(list, &work, hash);
+                set_information(list, &work, hash, self.tag);
                 chain.add(list);
                 before = Some(Before {
                     work,
@@ -215,7 +218,12 @@ impl Chain {
     }
 }
 
-unsafe fn set_information(list: *mut NET_BUFFER_LIST, work: &Work, hash: Option<(u32, u32)>) {
+unsafe fn set_information(
+    list: *mut NET_BUFFER_LIST,
+    work: &Work,
+    hash: Option<(u32, u32)>,
+    tag: u16,
+) {
     (*list).Next = core::ptr::null_mut();
     (*list).Flags = 0;
     (*list).NblFlags = 0;
@@ -224,6 +232,7 @@ unsafe fn set_information(list: *mut NET_BUFFER_LIST, work: &Work, hash: Option<
     slots.fill(core::ptr::null_mut());
     slots[TcpIpChecksumNetBufferListInfo] = oob::checksum(work) as PVOID;
     slots[TcpLargeSendNetBufferListInfo] = oob::large_send(work) as PVOID;
+    slots[Ieee8021QNetBufferListInfo] = oob::tag(tag) as PVOID;
     if let Some((value, information)) = hash {
         slots[NetBufferListHashValue] = value as usize as PVOID;
         slots[NetBufferListHashInfo] = information as usize as PVOID;

@@ -2,6 +2,7 @@
 
 mod echo;
 mod flood;
+mod frames;
 mod offload;
 mod ping;
 mod setup;
@@ -73,6 +74,11 @@ pub(super) fn is_ours(step: &Step) -> bool {
             | Step::Capture(_)
             | Step::ExpectNics { .. }
             | Step::Offload(_)
+            | Step::Tag(_)
+            | Step::Groups(_)
+            | Step::Frames(_)
+            | Step::ReceivedStart(_)
+            | Step::ReceivedExpect(_)
             | Step::TcpdumpStart(_)
             | Step::ExpectCounters(_)
     )
@@ -100,6 +106,11 @@ pub(super) fn run(step: &Step, prepared: Prepared, context: Context) -> Result<(
         (Step::ExpectNics { nics, within_ms }, _) => setup::expect(nics, *within_ms),
         (Step::Capture(step), _) => setup::capture(step),
         (Step::Offload(step), _) => offload::run(step),
+        (Step::Tag(step), _) => frames::tag(step),
+        (Step::Groups(step), _) => frames::groups(step),
+        (Step::Frames(step), _) => frames::send(step),
+        (Step::ReceivedStart(of), _) => frames::start(of.nic),
+        (Step::ReceivedExpect(step), _) => frames::expect(step),
         (Step::Ping(step), _) => ping::run(step, context),
         (Step::Transfer(step), _) => transfer::run(step, context),
         (Step::Echo(step), Prepared::Echo(socket)) => echo::run(step, socket),

@@ -14,7 +14,7 @@ use crate::net::bind::{self, Addresses};
 use crate::nt::ndis::NDIS_PACKET_TYPE_PROMISCUOUS;
 
 /// Waits until `is` holds.
-fn wait_for(within_ms: u32, mut is: impl FnMut() -> bool) -> bool {
+pub(super) fn wait_for(within_ms: u32, mut is: impl FnMut() -> bool) -> bool {
     let until = microseconds() + u64::from(within_ms) * 1000;
     loop {
         if is() {
