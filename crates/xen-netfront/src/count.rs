@@ -25,13 +25,19 @@ pub struct ByCast {
 impl ByCast {
     /// Counts a frame.
     pub fn add(&mut self, cast: Cast, bytes: u32) {
+        let bytes = u64::from(bytes);
+        self.add_all(cast, Frames { frames: 1, bytes });
+    }
+
+    /// Counts frames.
+    pub fn add_all(&mut self, cast: Cast, frames: Frames) {
         let counter = match cast {
             Cast::Unicast => &mut self.unicast,
             Cast::Multicast => &mut self.multicast,
             Cast::Broadcast => &mut self.broadcast,
         };
-        counter.frames += 1;
-        counter.bytes += u64::from(bytes);
+        counter.frames += frames.frames;
+        counter.bytes += frames.bytes;
     }
 
     /// All frames.

@@ -9,6 +9,7 @@
 //! be: sent again it might arrive twice, and late.
 
 mod build;
+mod cut;
 mod finish;
 mod offload;
 
@@ -19,7 +20,7 @@ use core::num::NonZeroU16;
 use xen_abi::netif::{NR_SLOTS_MIN, TX_ENTRY_SIZE};
 use xen_front::{FrontRing, RingError, RingMemory, Table, reserve};
 
-use crate::count::ByCast;
+use crate::count::{ByCast, Frames};
 use crate::grant::{Client, Fragment, StillInUse};
 use crate::header::Cast;
 
@@ -217,6 +218,8 @@ pub struct Counters {
     pub refused: u64,
     /// Large packets.
     pub large: u64,
+    /// Large packets that were cut here, since they got a tag.
+    pub cut: u64,
     /// Packets whose checksum was left to the backend.
     pub blank: u64,
     /// Packets whose checksum was made here for want of the backend's.
@@ -254,7 +257,7 @@ struct Record {
     outstanding: u16,
     outcome: Outcome,
     /// For the statistics; nothing for a multicast change.
-    frame: Option<(Cast, u32)>,
+    frames: Option<(Cast, Frames)>,
 }
 
 /// One of the queue's own pages.

@@ -7,8 +7,8 @@ use zerocopy::{Immutable, IntoBytes};
 
 use super::offload::{Blank, Prepared, prepare};
 use super::{
-    BadPacket, Host, Memory, Multicast, Outcome, PACKET_SLOTS, Packet, Queue, Record, Refused,
-    SLOTS, Slot,
+    BadPacket, Frames, Host, Memory, Multicast, Outcome, PACKET_SLOTS, Packet, Queue, Record,
+    Refused, SLOTS, Slot,
 };
 use crate::checksum::Sum;
 use crate::grant::{Client, PAGE_SIZE};
@@ -21,14 +21,14 @@ const WORDS: usize = super::TX_ENTRY_SIZE / 4;
 
 /// A piece of a packet, in a page that is granted.
 #[derive(Clone, Copy, Debug)]
-struct Piece<G> {
+pub(super) struct Piece<G> {
     memory: Memory<G>,
     reference: u32,
     offset: u16,
-    length: u16,
+    pub(super) length: u16,
 }
 
-type Pieces<G> = ArrayVec<Piece<G>, PACKET_SLOTS>;
+pub(super) type Pieces<G> = ArrayVec<Piece<G>, PACKET_SLOTS>;
 
 /// An entry of the ring.
 fn entry<T: IntoBytes + Immutable>(item: &T) -> [u32; WORDS] {
@@ -70,6 +70,9 @@ impl<M: RingMemory, H: Host> Queue<M, H> {
         if !self.room(1, 0) {
             return Err(Refused::Full);
         }
+        if let (Some(_), Some(size)) = (packet.tag, packet.offload.segment) {
+            return self.send_cut(host, packet, size);
+        }
         let mut pieces = Pieces::new_const();
         match self.gather(host, packet, total, &mut pieces) {
             Ok((prepared, cast)) => {
@@ -77,7 +80,8 @@ impl<M: RingMemory, H: Host> Queue<M, H> {
                 self.counters.blank += u64::from(prepared.flags.contains(TxFlags::CSUM_BLANK));
                 let extra = prepared.gso.map(|gso| entry(&gso));
                 // As the backend sees it, and whoever looks at what it sends: with its padding.
-                let frame = Some((cast, total.max(MINIMUM_FRAME)));
+                let bytes = u64::from(total.max(MINIMUM_FRAME));
+                let frame = Some((cast, Frames { frames: 1, bytes }));
                 self.push(packet.client, frame, prepared.flags, extra, &pieces);
                 Ok(())
             }
@@ -89,7 +93,7 @@ impl<M: RingMemory, H: Host> Queue<M, H> {
     }
 
     /// Room for one more packet with so many pieces and extra infos.
-    fn room(&self, pieces: usize, extras: u32) -> bool {
+    pub(super) fn room(&self, pieces: usize, extras: u32) -> bool {
         let slots = self.free_slots() >= pieces as u32 + extras;
         let table = usize::from(SLOTS) - self.slots.len() >= pieces;
         slots && table && self.packets.len() + self.finished.len() < self.capacity
@@ -229,7 +233,7 @@ impl<M: RingMemory, H: Host> Queue<M, H> {
     }
 
     /// Copies bytes `from` to `from + length` of the frame, tag included, to where they belong in a page.
-    fn copy(
+    pub(super) fn copy(
         &mut self,
         host: &mut H,
         packet: &Packet,
@@ -264,7 +268,7 @@ impl<M: RingMemory, H: Host> Queue<M, H> {
     }
 
     /// A page of the queue's own as the next piece, granted.
-    fn own_piece(&mut self, host: &mut H, pieces: &mut Pieces<H::Grant>) -> Option<u16> {
+    pub(super) fn own_piece(&mut self, host: &mut H, pieces: &mut Pieces<H::Grant>) -> Option<u16> {
         if pieces.is_full() {
             return None;
         }
@@ -294,7 +298,7 @@ impl<M: RingMemory, H: Host> Queue<M, H> {
     }
 
     /// Pads a short frame, and clears what an earlier packet left behind the data where the backend is not trusted.
-    fn tidy(&mut self, host: &mut H, pieces: &mut Pieces<H::Grant>, total: u32) {
+    pub(super) fn tidy(&mut self, host: &mut H, pieces: &mut Pieces<H::Grant>, total: u32) {
         if total < MINIMUM_FRAME
             && let Some(first) = pieces.first_mut()
             && let Memory::Own(page) = first.memory
@@ -348,7 +352,7 @@ impl<M: RingMemory, H: Host> Queue<M, H> {
     }
 
     /// Takes back pieces that the backend never saw.
-    fn undo(&mut self, host: &mut H, pieces: &[Piece<H::Grant>]) {
+    pub(super) fn undo(&mut self, host: &mut H, pieces: &[Piece<H::Grant>]) {
         for piece in pieces {
             match piece.memory {
                 Memory::Own(page) => {
@@ -373,18 +377,40 @@ impl<M: RingMemory, H: Host> Queue<M, H> {
     fn push(
         &mut self,
         client: Client,
-        frame: Option<(Cast, u32)>,
+        frames: Option<(Cast, Frames)>,
         flags: TxFlags,
         extra: Option<[u32; WORDS]>,
         pieces: &[Piece<H::Grant>],
     ) {
+        let Some(packet) = self.enter(client, frames) else {
+            return;
+        };
+        if let Some(record) = self.packets.get_mut(packet) {
+            record.outstanding = pieces.len() as u16;
+        }
+        self.put(packet, flags, extra, pieces);
+    }
+
+    /// A packet without pieces yet. `None`: there is no room.
+    pub(super) fn enter(&mut self, client: Client, frames: Option<(Cast, Frames)>) -> Option<u16> {
         let record = Record {
             client,
-            outstanding: pieces.len() as u16,
+            outstanding: 0,
             outcome: Outcome::Sent,
-            frame,
+            frames,
         };
-        let (Ok(packet), Some(ring)) = (self.packets.insert(record), self.ring.as_mut()) else {
+        self.packets.insert(record).ok()
+    }
+
+    /// Puts the pieces of one frame of a packet on the ring; there is room for them.
+    pub(super) fn put(
+        &mut self,
+        packet: u16,
+        flags: TxFlags,
+        extra: Option<[u32; WORDS]>,
+        pieces: &[Piece<H::Grant>],
+    ) {
+        let Some(ring) = self.ring.as_mut() else {
             return;
         };
         // The first slot says the size of the whole packet.

@@ -100,9 +100,9 @@ impl<M: RingMemory, H: Host> Queue<M, H> {
         let Some(record) = self.packets.remove(slot.packet) else {
             return;
         };
-        if let Some((cast, bytes)) = record.frame {
+        if let Some((cast, frames)) = record.frames {
             match record.outcome {
-                Outcome::Sent => self.counters.sent.add(cast, bytes),
+                Outcome::Sent => self.counters.sent.add_all(cast, frames),
                 Outcome::Dropped => self.counters.dropped += 1,
                 Outcome::Error => self.counters.errors += 1,
                 Outcome::Lost => self.counters.lost += 1,

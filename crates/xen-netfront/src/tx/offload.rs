@@ -4,7 +4,7 @@ use xen_abi::netif::{ExtraGso, ExtraType, GsoType, TxFlags};
 
 use super::{BadPacket, Limits, Offload};
 use crate::checksum::{Sum, pseudo_header};
-use crate::header::{Headers, Kind, Network, Transport, Version};
+use crate::header::{ETHERNET, Headers, Kind, Network, Transport, Version};
 
 /// A checksum that has to be made here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +93,8 @@ fn transport_of(
     limits: &Limits,
 ) -> Result<Prepared, BadPacket> {
     let mut prepared = Prepared::default();
+    // Linux finds no headers behind a tag (see `cut`): such a frame is whole before it goes there.
+    let tagged = usize::from(network.offset) != ETHERNET;
     let mut wanted = match transport.kind {
         Kind::Tcp => offload.tcp_checksum,
         Kind::Udp => offload.udp_checksum,
@@ -105,7 +107,7 @@ fn transport_of(
             Version::V4 => (limits.segment_ipv4, GsoType::TCPV4),
             Version::V6 => (limits.segment_ipv6, GsoType::TCPV6),
         };
-        if !offered {
+        if !offered || tagged {
             return Err(BadPacket::Segment);
         }
         wanted = true;
@@ -132,10 +134,11 @@ fn transport_of(
         covered,
     );
     put(header, transport.checksum(), &pseudo.folded());
-    let left_to_backend = match network.version {
+    let offered = match network.version {
         Version::V4 => limits.checksum_ipv4,
         Version::V6 => limits.checksum_ipv6,
     };
+    let left_to_backend = offered && !tagged;
     if left_to_backend {
         prepared.flags = TxFlags::CSUM_BLANK | TxFlags::DATA_VALIDATED;
     } else {

@@ -7,11 +7,12 @@ use xen_abi::netif::{ExtraType, GsoType, Status, TxFlags, TxResponse};
 use xen_front::RingMemory as _;
 
 use super::*;
-use crate::checksum::pseudo_header;
+use crate::checksum::{Sum, pseudo_header};
 use crate::frames::Frame;
 use crate::grant::Held;
 use crate::header::{Headers, Version};
 use crate::model::{FlatMemory, RSP_PROD, Sender, TxBackend};
+use crate::segment::Segmenter;
 
 type TestQueue = Queue<FlatMemory, Sender>;
 
@@ -389,6 +390,123 @@ fn a_tag_is_inserted_behind_the_addresses() {
         tagged.resize(tagged.len().max(60), 0);
         assert_eq!(b.backend.frames.pop(), Some(tagged));
     }
+    b.clean();
+}
+
+/// The frames that a large one is cut into.
+fn cut(frame: &[u8], size: u16) -> Vec<Vec<u8>> {
+    let headers = Headers::parse(frame, frame.len() as u32).unwrap();
+    let mut segmenter = Segmenter::new(frame, &headers, size).unwrap();
+    let mut frames = Vec::new();
+    let mut out = vec![0; 4096];
+    while let Some(segment) = segmenter.next(&mut out) {
+        let (at, length) = (segment.payload_offset, segment.payload_length);
+        let payload = &frame[at as usize..(at + length) as usize];
+        segmenter.finish(&mut out, &segment, Sum::of(payload));
+        let mut whole = out[..usize::from(segment.header_length)].to_vec();
+        whole.extend(payload);
+        frames.push(whole);
+    }
+    frames
+}
+
+#[test]
+fn a_tagged_packets_checksum_is_made_here() {
+    for frame in [Frame::tcp4(), Frame::tcp6(), Frame::udp4(), Frame::udp6()] {
+        let mut b = bench(LIMITS);
+        let plain = frame.clone().payload(3000).bytes();
+        let client = b.lay(&with_checksum(&plain, [0x12, 0x34]), &[(700, 3)]);
+        b.send(client, CHECKSUMS, Some(0x6007)).unwrap();
+        assert_eq!(b.settle(), [(client, Outcome::Sent)]);
+        assert_eq!(
+            b.backend.frames,
+            [frame.tag(0x6007).payload(3000).bytes()],
+            "whole, with the checksum that the stack would have made"
+        );
+        // One whose tag the stack has put into the frame itself.
+        let tagged = Frame::tcp4().tag(7).payload(100).bytes();
+        b.plain(&with_checksum(&tagged, [0x12, 0x34]), CHECKSUMS);
+        b.settle();
+        assert_eq!(b.backend.frames.pop(), Some(tagged));
+        b.clean();
+    }
+}
+
+#[test]
+fn a_large_packet_that_gets_a_tag_is_cut_here() {
+    for (frame, size, limits) in [
+        (Frame::tcp4(), 1448, LIMITS),
+        (Frame::tcp6(), 1001, LIMITS),
+        (
+            Frame::tcp4(),
+            8948,
+            Limits {
+                trusted: false,
+                ..LIMITS
+            },
+        ),
+    ] {
+        let mut b = bench(limits);
+        let plain = frame.clone().payload(60_001).bytes();
+        let client = b.lay(
+            &with_checksum(&plain, [0x12, 0x34]),
+            &[(54, 100), (9000, 5)],
+        );
+        b.send(client, segment(size), Some(0x6007)).unwrap();
+        assert_eq!(b.queue.in_flight(), 1);
+        b.queue.publish();
+        b.backend.take(&mut b.guest);
+        assert!(limits.trusted || b.backend.pending.iter().all(|p| p.foreign == 0));
+        assert_eq!(b.settle(), [(client, Outcome::Sent)]);
+        let frames = cut(&frame.tag(0x6007).payload(60_001).bytes(), size);
+        let bytes: usize = frames.iter().map(Vec::len).sum();
+        let sent = b.queue.counters().sent;
+        assert_eq!(
+            (sent.frames(), sent.bytes()),
+            (frames.len() as u64, bytes as u64)
+        );
+        assert_eq!(b.backend.frames, frames);
+        assert_eq!((b.queue.counters().cut, b.queue.counters().large), (1, 0));
+        b.clean();
+    }
+}
+
+#[test]
+fn a_packet_to_be_cut_waits_for_room_and_one_that_never_fits_is_refused() {
+    let mut b = bench(LIMITS);
+    let frame = Frame::tcp4().payload(60_000).bytes();
+    let mut taken = Vec::new();
+    let waiting = loop {
+        let client = b.lay(&frame, &[]);
+        match b.send(client, segment(1000), Some(5)) {
+            Ok(()) => taken.push((client, Outcome::Sent)),
+            Err(Refused::Full) => break client,
+            Err(other) => panic!("{other}"),
+        }
+    };
+    assert_eq!(taken.len(), 4);
+    assert_eq!(b.settle(), taken);
+    b.send(waiting, segment(1000), Some(5)).unwrap();
+    b.settle();
+    let client = b.lay(&frame, &[]);
+    let refused = b.send(client, segment(100), Some(5));
+    assert_eq!(refused, Err(BadPacket::TooLong(60_058).into()));
+    let client = b.lay(&Frame::udp4().payload(3000).bytes(), &[]);
+    let refused = b.send(client, segment(1000), Some(5));
+    assert_eq!(refused, Err(BadPacket::Headers.into()));
+    b.clean();
+}
+
+#[test]
+fn without_grants_for_all_of_it_the_rest_of_a_cut_packet_is_lost() {
+    let mut b = bench(LIMITS);
+    let frame = Frame::tcp4().payload(10_000).bytes();
+    b.guest.grants.limit = 3;
+    let client = b.lay(&frame, &[]);
+    b.send(client, segment(1000), Some(5)).unwrap();
+    assert_eq!(b.settle(), [(client, Outcome::Dropped)]);
+    assert_eq!(b.backend.frames.len(), 3);
+    b.guest.grants.limit = usize::MAX;
     b.clean();
 }
 
@@ -969,7 +1087,13 @@ proptest! {
                     let client = b.lay(&plain, &pieces);
                     if b.send(client, offload, tag) == Ok(()) {
                         open.insert(client);
-                        expected.push((client.0, sent));
+                        match (tag, offload.segment) {
+                            (Some(_), Some(size)) => {
+                                let segments = cut(&sent, size.get());
+                                expected.extend(segments.into_iter().map(|frame| (client.0, frame)));
+                            }
+                            _ => expected.push((client.0, sent)),
+                        }
                     }
                 }
                 Act::Publish => { b.queue.publish(); }
