@@ -282,6 +282,8 @@ fn build_agent() -> anyhow::Result<PathBuf> {
         .args(["--locked", "--release", "--package", "dom0-agent"])
         .args(["--target", TARGET])
         .env("CARGO_TARGET_DIR", &folder)
+        // dom0 reads it over a slow channel.
+        .env("CARGO_PROFILE_RELEASE_STRIP", "true")
         .env("RUSTFLAGS", "-Ctarget-feature=+crt-static")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
     run::step("building dom0's agent", &mut command)?;

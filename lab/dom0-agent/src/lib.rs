@@ -10,6 +10,10 @@ use serde::Serialize;
 /// The name of the virtio-serial port.
 pub const PORT: &str = "lab.agent";
 
+/// Where the agent puts a copy of itself before it says that it runs, for use as an end of traffic: the share, which it is started
+/// from, hands out pages one by one, and a program takes seconds to start from there.
+pub const COPY: &str = "/run/lab/dom0-agent";
+
 /// What the agent sends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -20,6 +24,8 @@ pub enum Message {
     Response(Response),
     /// The state of a frontend or backend changed in xenstore.
     State(StateChange),
+    /// A domain has shut down or is gone: xenstored does not say which one.
+    DomainEnded,
 }
 
 /// A change of a `state` node in xenstore.
@@ -53,6 +59,21 @@ pub enum Action {
         /// After so many milliseconds it is killed
         timeout_ms: u64,
     },
+    /// Starts a shell command that goes on by itself, in a process group of its own. Its files are `NAME.out`, `NAME.err`,
+    /// `NAME.pid` (the group) and, when it has ended, `NAME.status`; what was there of that name is removed.
+    Start {
+        /// The folder of its files, in which it runs; it is made
+        folder: String,
+        /// Its name
+        name: String,
+        /// What bash does, with `pipefail`
+        command: String,
+    },
+    /// Reads a file, without a process: starting one costs dom0 a tenth of a second and more.
+    Read {
+        /// The file
+        path: String,
+    },
     /// Writes to a file that exists, such as a FIFO, which must have a reader.
     Write {
         /// The file
@@ -75,11 +96,11 @@ pub struct Response {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// The program ended by itself, or the file was written (status 0).
+    /// The program ended by itself; or it was started, or the file was read or written (status 0).
     Done {
         /// Its exit status; -1 if a signal ended it
         status: i32,
-        /// Its standard output
+        /// Its standard output, or what was read
         stdout: String,
         /// Its standard error
         stderr: String,
@@ -91,7 +112,7 @@ pub enum Outcome {
         /// Its standard error so far
         stderr: String,
     },
-    /// The program could not be started, or the file not written.
+    /// The program could not be started, or the file not read or written.
     Failed {
         /// Why
         reason: String,

@@ -5,6 +5,7 @@
 use anyhow::Context;
 use anyhow::bail;
 use dom0_agent::Action;
+use dom0_agent::COPY;
 use dom0_agent::Message;
 use dom0_agent::Outcome;
 use dom0_agent::PORT;
@@ -20,6 +21,7 @@ use std::io::BufReader;
 use std::io::Read;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;
@@ -31,6 +33,8 @@ use std::time::Instant;
 use wait_timeout::ChildExt;
 use xenstore::Watcher;
 
+mod ends;
+mod jobs;
 mod traffic;
 mod xenstore;
 
@@ -39,6 +43,7 @@ fn main() -> anyhow::Result<()> {
     if !arguments.is_empty() {
         return traffic::run(&arguments);
     }
+    copy_itself().with_context(|| format!("cannot write {COPY}"))?;
     let path = wait_for_port(Duration::from_secs(20))?;
     let port = OpenOptions::new()
         .read(true)
@@ -49,6 +54,13 @@ fn main() -> anyhow::Result<()> {
     send(&answers, &Message::Ready)?;
     watch_states(&answers)?;
     serve(BufReader::new(port), &answers)
+}
+
+fn copy_itself() -> io::Result<()> {
+    if let Some(folder) = Path::new(COPY).parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::copy(std::env::current_exe()?, COPY).map(drop)
 }
 
 /// Devices of the port's name come a moment after the module.
@@ -106,7 +118,7 @@ fn watch_states(answers: &Arc<Mutex<File>>) -> anyhow::Result<()> {
     let watcher = Watcher::new()?;
     let answers = Arc::clone(answers);
     thread::spawn(move || {
-        let outcome = watcher.run(|change| send(&answers, &Message::State(change)));
+        let outcome = watcher.run(|message| send(&answers, &message));
         if let Err(error) = outcome {
             eprintln!("dom0-agent: no more news from xenstore: {error:#}");
         }
@@ -129,15 +141,26 @@ fn perform(action: Action) -> Outcome {
             .unwrap_or_else(|error| Outcome::Failed {
                 reason: format!("{error:#}"),
             }),
-        Action::Write { path, text } => match write(&path, &text) {
-            Ok(()) => Outcome::Done {
-                status: 0,
-                stdout: String::new(),
-                stderr: String::new(),
-            },
-            Err(error) => Outcome::Failed {
-                reason: format!("{path}: {error}"),
-            },
+        Action::Start {
+            folder,
+            name,
+            command,
+        } => done(&name, jobs::start(&folder, &name, &command)),
+        Action::Read { path } => done(&path, fs::read(&path)),
+        Action::Write { path, text } => done(&path, write(&path, &text).map(|()| Vec::new())),
+    }
+}
+
+/// The outcome of what is done without waiting for a program.
+fn done(what: &str, result: io::Result<Vec<u8>>) -> Outcome {
+    match result {
+        Ok(bytes) => Outcome::Done {
+            status: 0,
+            stdout: String::from_utf8_lossy(&bytes).into_owned(),
+            stderr: String::new(),
+        },
+        Err(error) => Outcome::Failed {
+            reason: format!("{what}: {error}"),
         },
     }
 }

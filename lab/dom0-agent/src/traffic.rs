@@ -3,6 +3,8 @@
 //! ```text
 //! dom0-agent tcp-send ADDRESS PORT BYTES              prints the bytes and the microseconds that they took
 //! dom0-agent tcp-receive ADDRESS PORT                 the same
+//! dom0-agent tcp-ends ADDRESS END...                  serves each END once; prints its port, bytes, and their SHA-256 or -
+//!                                                     END: take:PORT:HASH or give:PORT:BYTES:SEED; HASH is 0 or 1, SEED 0 for zeroes
 //! dom0-agent udp-send ADDRESS PORT SOURCE COUNT SIZE  prints how many were sent
 //! dom0-agent udp-count ADDRESS PORT QUIET LIMIT       prints how many came: ends QUIET ms after the last or LIMIT ms after the start
 //! ```
@@ -25,13 +27,16 @@ use std::time::Duration;
 use std::time::Instant;
 
 /// Bytes that are read or written at once.
-const CHUNK: usize = 64 << 10;
+pub(crate) const CHUNK: usize = 64 << 10;
 /// How long a connection is tried: the other end may not listen yet.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 
 /// Does what the arguments say and prints what came of it.
 pub fn run(arguments: &[String]) -> anyhow::Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let ["tcp-ends", address, ends @ ..] = words.as_slice() {
+        return crate::ends::serve(address, ends);
+    }
     let (count, took) = match words.as_slice() {
         ["tcp-send", address, port, bytes] => {
             tcp_send(socket_address(address, port)?, number(bytes)?)?
@@ -54,11 +59,11 @@ pub fn run(arguments: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn number<T: FromStr<Err = std::num::ParseIntError>>(text: &str) -> anyhow::Result<T> {
+pub(crate) fn number<T: FromStr<Err = std::num::ParseIntError>>(text: &str) -> anyhow::Result<T> {
     text.parse().with_context(|| format!("{text}: no number"))
 }
 
-fn socket_address(address: &str, port: &str) -> anyhow::Result<SocketAddr> {
+pub(crate) fn socket_address(address: &str, port: &str) -> anyhow::Result<SocketAddr> {
     let address: IpAddr = address
         .parse()
         .with_context(|| format!("{address}: no IP address"))?;

@@ -3,6 +3,7 @@
 
 use anyhow::Context;
 use anyhow::bail;
+use dom0_agent::Message;
 use dom0_agent::StateChange;
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -21,8 +22,10 @@ const PAYLOAD_MAX: usize = 4096;
 
 /// Where the devices of all domains are.
 const WATCHED: &str = "/local/domain";
+/// What fires when a domain shuts down or is destroyed (docs/misc/xenstore.txt).
+const RELEASED: &str = "@releaseDomain";
 
-/// Reports every change of a device's state.
+/// Reports every change of a device's state, and every end of a domain.
 pub struct Watcher {
     connection: Connection<UnixStream>,
     started: Instant,
@@ -35,9 +38,11 @@ impl Watcher {
         let socket =
             UnixStream::connect(SOCKET).with_context(|| format!("cannot connect to {SOCKET}"))?;
         let mut connection = Connection::new(socket);
-        connection
-            .call(XS_WATCH, &[WATCHED, "lab"])?
-            .context("xenstored refuses the watch")?;
+        for path in [WATCHED, RELEASED] {
+            connection
+                .call(XS_WATCH, &[path, "lab"])?
+                .with_context(|| format!("xenstored refuses the watch on {path}"))?;
+        }
         Ok(Self {
             connection,
             started: Instant::now(),
@@ -45,13 +50,18 @@ impl Watcher {
         })
     }
 
-    /// Hands each change to `report`, for as long as xenstored is there.
+    /// Hands each event to `report`, for as long as xenstored is there.
     pub fn run(
         mut self,
-        mut report: impl FnMut(StateChange) -> anyhow::Result<()>,
+        mut report: impl FnMut(Message) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         loop {
             let path = self.connection.event()?;
+            if path == RELEASED {
+                // xenstored fires each watch once when it is set, too: whoever is told looks, and sees that all are well.
+                report(Message::DomainEnded)?;
+                continue;
+            }
             if !is_device_state(&path) {
                 continue;
             }
@@ -60,11 +70,11 @@ impl Watcher {
                 continue;
             }
             self.known.insert(path.clone(), value.clone());
-            report(StateChange {
+            report(Message::State(StateChange {
                 path,
                 value,
                 microseconds: self.started.elapsed().as_micros() as u64,
-            })?;
+            }))?;
         }
     }
 }

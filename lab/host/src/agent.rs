@@ -28,6 +28,9 @@ use std::time::Instant;
 /// How much longer than the program's own limit an answer may take: the machine is slow.
 const GRACE: Duration = Duration::from_secs(20);
 
+/// How long the agent may take to do what needs no program: a busy dom0 gets to it late.
+const FILE_LIMIT: Duration = Duration::from_secs(60);
+
 type Waiters = Arc<Mutex<Option<HashMap<u64, mpsc::Sender<Outcome>>>>>;
 
 /// A connection to the agent.
@@ -56,6 +59,8 @@ pub enum News {
     Ready,
     /// A device's state changed.
     State(StateChange),
+    /// A domain has ended, whichever it is.
+    DomainEnded,
 }
 
 impl Agent {
@@ -141,6 +146,36 @@ impl Agent {
         }
     }
 
+    /// Starts a shell command that goes on by itself; see [`Action::Start`].
+    ///
+    /// # Errors
+    /// If it cannot be started or dom0 is gone.
+    pub fn start(&self, folder: &str, name: &str, command: &str) -> anyhow::Result<()> {
+        let action = Action::Start {
+            folder: folder.to_owned(),
+            name: name.to_owned(),
+            command: command.to_owned(),
+        };
+        match self.perform(action, FILE_LIMIT)? {
+            Outcome::Done { .. } => Ok(()),
+            outcome => bail!("in dom0: cannot start {command}: {outcome:?}"),
+        }
+    }
+
+    /// Reads a file in dom0. `None` if it is not there.
+    ///
+    /// # Errors
+    /// If dom0 is gone.
+    pub fn read(&self, path: &str) -> anyhow::Result<Option<String>> {
+        let action = Action::Read {
+            path: path.to_owned(),
+        };
+        match self.perform(action, FILE_LIMIT)? {
+            Outcome::Done { stdout, .. } => Ok(Some(stdout)),
+            _ => Ok(None),
+        }
+    }
+
     /// Writes to a file in dom0.
     ///
     /// # Errors
@@ -150,7 +185,7 @@ impl Agent {
             path: path.to_owned(),
             text: text.to_owned(),
         };
-        match self.perform(action, GRACE)? {
+        match self.perform(action, FILE_LIMIT)? {
             Outcome::Done { .. } => Ok(()),
             outcome => bail!("in dom0: cannot write {path}: {outcome:?}"),
         }
@@ -203,6 +238,7 @@ fn read(mut reader: impl BufRead, waiters: &Waiters, log: &Log, mut news: impl F
         match serde_json::from_str(&text) {
             Ok(Message::Ready) => news(News::Ready),
             Ok(Message::State(change)) => news(News::State(change)),
+            Ok(Message::DomainEnded) => news(News::DomainEnded),
             Ok(Message::Response(response)) => {
                 let waiter = waiters
                     .lock()

@@ -40,8 +40,11 @@ use boot::Boot;
 const MAX_REBOOTS: u32 = 3;
 /// How long a guest that said its last word may take to end.
 const END_LIMIT: Duration = Duration::from_secs(60);
-/// How often xl is asked whether a silent guest still lives.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// How often xl is asked whether a silent guest still lives. xenstored tells when a domain ends; that it does not is no reason
+/// to wait for ever. An `xl list` takes a busy dom0 some seconds of its only processor.
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+/// The same for a guest that said its last word.
+const LAST_LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What to run.
 #[derive(Debug)]
@@ -226,6 +229,7 @@ impl Run<'_> {
             if event == Some(Event::Ended) {
                 bail!("QEMU has ended while a guest ran");
             }
+            let told = event == Some(Event::DomainEnded);
             if event.is_some_and(|event| self.take(boot, event)) {
                 last_word = Instant::now();
             }
@@ -234,10 +238,10 @@ impl Run<'_> {
                 last_word = Instant::now();
             }
             let interval = match boot.said_last_word() {
-                true => Duration::from_millis(200),
+                true => LAST_LOOK_INTERVAL,
                 false => LOOK_INTERVAL,
             };
-            if last_word.elapsed().min(last_look.elapsed()) > interval {
+            if told || last_word.elapsed().min(last_look.elapsed()) > interval {
                 let state = domain.state(self.session)?;
                 // Afterwards: a busy dom0 takes longer to answer than the interval is, and would do nothing else.
                 last_look = Instant::now();

@@ -54,6 +54,8 @@ pub enum Event {
     Console(String),
     /// A device's state in xenstore
     State(StateChange),
+    /// A domain has shut down or is gone, whichever it is
+    DomainEnded,
     /// The agent runs
     Ready,
     /// QEMU has ended
@@ -257,6 +259,7 @@ fn connect(
         let event = match news {
             News::Ready => Event::Ready,
             News::State(change) => Event::State(change),
+            News::DomainEnded => Event::DomainEnded,
         };
         // A session that is being dropped listens no more.
         events.send(event).ok();

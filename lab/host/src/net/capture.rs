@@ -71,7 +71,7 @@ impl Capture {
             &job,
             &format!("exec tcpdump -Z root -i {interface} -n -s {SNAP} -B 8192 -w {job}.pcap"),
         )?;
-        jobs.wait_for(&format!("grep -q 'listening on' {FOLDER}/{job}.err"))?;
+        jobs.wait_until_listening(&job)?;
         Ok(Self {
             job,
             running: true,

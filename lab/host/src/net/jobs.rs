@@ -9,6 +9,8 @@ use std::time::Instant;
 
 /// Where jobs have their files.
 pub const FOLDER: &str = "/run/lab/net";
+/// How long a job's text may take.
+const TEXT_LIMIT: Duration = Duration::from_secs(60);
 /// How often a job is looked at.
 const POLL: Duration = Duration::from_millis(200);
 /// How often a condition is tried, each a tenth of a second after the one before.
@@ -46,17 +48,7 @@ impl<'a> Jobs<'a> {
     /// # Errors
     /// If dom0 does not do it.
     pub fn start(&self, name: &str, command: &str) -> anyhow::Result<()> {
-        let inner = format!("echo $$ >{name}.pid; set -o pipefail; {command}");
-        let job = format!(
-            "mkdir -p {FOLDER} && cd {FOLDER} && rm -f {name}.* && \
-             (setsid bash -c {inner} >{name}.out 2>{name}.err; echo $? >{name}.status) >/dev/null 2>&1 </dev/null &\n\
-             until [ -e {FOLDER}/{name}.pid ]; do sleep 0.02; done",
-            inner = quote(&inner)
-        );
-        self.session
-            .shell(&job)
-            .map(drop)
-            .with_context(|| format!("cannot start {command}"))
+        self.session.agent().start(FOLDER, name, command)
     }
 
     /// What a job has written so far.
@@ -64,12 +56,48 @@ impl<'a> Jobs<'a> {
     /// # Errors
     /// If there was no such job.
     pub fn so_far(&self, name: &str) -> anyhow::Result<Ended> {
-        let read = |end: &str| self.session.shell(&format!("cat {FOLDER}/{name}.{end}"));
+        let read = |end: &str| {
+            self.read(&format!("{name}.{end}"))?
+                .with_context(|| format!("there is no {name}.{end} in dom0"))
+        };
         Ok(Ended {
             status: 0,
             stdout: read("out")?,
             stderr: read("err")?,
         })
+    }
+
+    /// A file of a job's. `None` if it is not there.
+    fn read(&self, file: &str) -> anyhow::Result<Option<String>> {
+        self.session.agent().read(&format!("{FOLDER}/{file}"))
+    }
+
+    /// Waits until a job's file has a text that is found in it.
+    ///
+    /// # Errors
+    /// If there is none in time.
+    pub fn wait_for_text(&self, file: &str, find: impl Fn(&str) -> bool) -> anyhow::Result<String> {
+        let start = Instant::now();
+        loop {
+            let text = self.read(file)?.unwrap_or_default();
+            if find(&text) {
+                return Ok(text);
+            }
+            if start.elapsed() > TEXT_LIMIT {
+                bail!("{file} in dom0 has only this after {TEXT_LIMIT:?}: {text}");
+            }
+            interrupt::check()?;
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Waits until a program that says so listens.
+    ///
+    /// # Errors
+    /// If it does not in time.
+    pub fn wait_until_listening(&self, name: &str) -> anyhow::Result<()> {
+        self.wait_for_text(&format!("{name}.err"), |text| text.contains("listening"))
+            .map(drop)
     }
 
     /// Sends a signal to all processes of a job.
@@ -90,10 +118,8 @@ impl<'a> Jobs<'a> {
     pub fn wait(&self, name: &str, limit: Duration) -> anyhow::Result<Ended> {
         let start = Instant::now();
         loop {
-            let status = self
-                .session
-                .try_shell(&format!("cat {FOLDER}/{name}.status"))?;
-            if let Ok(status) = status.stdout.trim().parse() {
+            let status = self.read(&format!("{name}.status"))?;
+            if let Ok(status) = status.unwrap_or_default().trim().parse() {
                 return Ok(Ended {
                     status,
                     ..self.so_far(name)?

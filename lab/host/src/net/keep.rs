@@ -62,10 +62,7 @@ impl Keeper {
                      [ -n \"$end\" ] || sleep 0.1; done; wait"
                 ),
             )?;
-            jobs.wait_for(&format!(
-                "grep -q 'listening on' {}/{job}.err",
-                super::jobs::FOLDER
-            ))?;
+            jobs.wait_until_listening(&job)?;
             self.running.push(job);
         }
         self.boots += 1;

@@ -68,21 +68,21 @@ pub fn measure(
 }
 
 fn run(net: &mut Net<'_>, nic: &Nic, step: &LinuxGuest) -> anyhow::Result<String> {
-    for direction in [Direction::Send, Direction::Receive] {
-        net.peers.transfer(
-            &net.jobs,
-            nic,
-            &Transfer {
-                nic: step.nic,
-                direction,
-                bytes: step.bytes,
-                connections: step.connections,
-                ipv6: false,
-                hash: false,
-                within_ms: 0,
-            },
-        )?;
-    }
+    // The ends of both ways; the guest uses one after the other.
+    net.peers.transfer(
+        &net.jobs,
+        nic,
+        &Transfer {
+            nic: step.nic,
+            direction: Direction::Both,
+            bytes: step.bytes,
+            connections: step.connections,
+            ipv6: false,
+            hash: false,
+            within_ms: 0,
+        },
+        0,
+    )?;
     net.jobs
         .start(JOB, &format!("exec nc -d -l {} {RESULT_PORT}", nic.peer()))?;
     // They are this guest's, and not of the step that the other guest takes part in.

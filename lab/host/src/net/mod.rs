@@ -169,7 +169,8 @@ impl<'a> Net<'a> {
         match (step, phase) {
             (Step::Transfer(transfer), Phase::Begin) => {
                 let nic = self.nic(transfer.nic)?;
-                self.peers.transfer(&self.jobs, nic, transfer)?;
+                let seed = self.plan.guest.seed;
+                self.peers.transfer(&self.jobs, nic, transfer, seed)?;
             }
             (Step::Echo(echo), Phase::Begin) => {
                 let nic = self.nic(echo.nic)?;

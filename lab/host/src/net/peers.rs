@@ -1,4 +1,5 @@
-//! dom0's ends of transfers, echoes and floods: nc, sha256sum, and the agent for datagrams.
+//! dom0's ends of transfers, echoes and floods: nc and sha256sum for an echo, the agent for the others. A pipeline of nc and
+//! sha256sum for each connection of a transfer took dom0 longer to start, to end and to switch between than the transfer itself.
 
 use super::jobs::FOLDER;
 use super::jobs::Jobs;
@@ -7,6 +8,7 @@ use crate::report::Flood;
 use crate::report::Report;
 use anyhow::Context;
 use anyhow::bail;
+use dom0_agent::COPY;
 use lab_protocol::net;
 use lab_protocol::plan::net::Direction;
 use lab_protocol::plan::net::ECHO_PORT;
@@ -22,8 +24,6 @@ use std::time::Duration;
 
 /// How long a job may take to end when the guest has done its part.
 const END_LIMIT: Duration = Duration::from_secs(30);
-/// The agent, which is an end of datagrams too.
-const AGENT: &str = "/share/dom0-agent";
 /// Silence after which a flood is over, in milliseconds.
 const FLOOD_QUIET: u32 = 2000;
 /// How long a flood may take, in milliseconds.
@@ -35,14 +35,10 @@ pub struct Peers(Vec<Peer>);
 
 #[derive(Debug)]
 enum Peer {
-    /// One way over one connection of a transfer
-    Connection {
+    /// All connections of a transfer
+    Transfer {
         job: String,
-        nic: u32,
-        direction: Direction,
-        connection: u16,
-        bytes: u64,
-        hash: bool,
+        transfer: Transfer,
     },
     Echo {
         job: String,
@@ -70,68 +66,64 @@ fn random(bytes: u64, job: &str) -> String {
     format!("{source} | tee >(sha256sum | cut -c -64 >{job}.sha)")
 }
 
-/// Takes what the guest sends on one connection.
-fn sink(address: IpAddr, port: u16, hash: bool) -> String {
-    let what = if hash {
-        "| sha256sum | cut -c -64"
-    } else {
-        ">/dev/null"
-    };
-    format!("nc {} -d -l {address} {port} {what}", family(address))
+/// The ways of a transfer.
+fn ways(transfer: &Transfer) -> impl Iterator<Item = Direction> {
+    let (sends, receives) = (transfer.direction.sends(), transfer.direction.receives());
+    let send = sends.then_some(Direction::Send);
+    send.into_iter()
+        .chain(receives.then_some(Direction::Receive))
 }
 
-/// Hands out what the guest receives on one connection.
-fn source(address: IpAddr, port: u16, bytes: u64, hash: bool, job: &str) -> String {
-    let what = match hash {
-        true => random(bytes, job),
-        false => some(bytes, "/dev/zero"),
-    };
-    format!("{what} | nc {} -N -l {address} {port}", family(address))
+/// The port of a way over a connection.
+fn port(direction: Direction, connection: u16) -> u16 {
+    match direction {
+        Direction::Send => SEND_PORT + connection,
+        _ => RECEIVE_PORT + connection,
+    }
+}
+
+/// The agent's ends of a transfer's connections.
+fn ends(address: IpAddr, transfer: &Transfer, seed: u64) -> String {
+    let mut command = format!("exec {COPY} tcp-ends {address}");
+    for direction in ways(transfer) {
+        for connection in 0..transfer.connections {
+            let port = port(direction, connection);
+            let end = match direction {
+                Direction::Send => format!(" take:{port}:{}", u8::from(transfer.hash)),
+                _ => {
+                    // Never 0, which stands for zeroes; another one for each connection.
+                    let place = u64::from(transfer.nic) << 16 | u64::from(connection);
+                    let seed = (seed ^ place << 32) | 1;
+                    let seed = if transfer.hash { seed } else { 0 };
+                    format!(" give:{port}:{}:{seed}", transfer.share(connection))
+                }
+            };
+            command += &end;
+        }
+    }
+    command
 }
 
 impl Peers {
-    /// dom0's ends of a transfer begin to listen.
+    /// dom0's ends of a transfer listen when this returns. What they give depends on the seed.
     pub fn transfer(
         &mut self,
         jobs: &Jobs<'_>,
         nic: &Nic,
         transfer: &Transfer,
+        seed: u64,
     ) -> anyhow::Result<()> {
         let address: IpAddr = match transfer.ipv6 {
             true => nic.peer6().into(),
             false => nic.peer().into(),
         };
-        let ways = [Direction::Send, Direction::Receive];
-        for direction in ways.into_iter().filter(|way| match way {
-            Direction::Send => transfer.direction.sends(),
-            _ => transfer.direction.receives(),
-        }) {
-            for connection in 0..transfer.connections {
-                let bytes = transfer.share(connection);
-                let hash = transfer.hash;
-                let (job, command) = match direction {
-                    Direction::Send => {
-                        let job = format!("take{}-{connection}", nic.number);
-                        (job, sink(address, SEND_PORT + connection, hash))
-                    }
-                    _ => {
-                        let job = format!("give{}-{connection}", nic.number);
-                        let port = RECEIVE_PORT + connection;
-                        let command = source(address, port, bytes, hash, &job);
-                        (job, command)
-                    }
-                };
-                jobs.start(&job, &command)?;
-                self.0.push(Peer::Connection {
-                    job,
-                    nic: transfer.nic,
-                    direction,
-                    connection,
-                    bytes,
-                    hash,
-                });
-            }
-        }
+        let job = format!("transfer{}", nic.number);
+        jobs.start(&job, &ends(address, transfer, seed))?;
+        jobs.wait_until_listening(&job)?;
+        self.0.push(Peer::Transfer {
+            job,
+            transfer: transfer.clone(),
+        });
         Ok(())
     }
 
@@ -172,10 +164,10 @@ impl Peers {
         let job = format!("flood{}", nic.number);
         let command = match flood.direction {
             Direction::Send => {
-                format!("{AGENT} udp-count {peer} {FLOOD_PORT} {FLOOD_QUIET} {FLOOD_LIMIT}")
+                format!("{COPY} udp-count {peer} {FLOOD_PORT} {FLOOD_QUIET} {FLOOD_LIMIT}")
             }
             _ => format!(
-                "{AGENT} udp-send {guest} {FLOOD_PORT} {FLOOD_SOURCE_PORT} {} {}",
+                "{COPY} udp-send {guest} {FLOOD_PORT} {FLOOD_SOURCE_PORT} {} {}",
                 flood.packets, flood.size
             ),
         };
@@ -196,33 +188,9 @@ impl Peers {
     pub fn end(self, jobs: &Jobs<'_>, step: u32, report: &mut Report) -> anyhow::Result<()> {
         for peer in self.0 {
             match peer {
-                Peer::Connection {
-                    job,
-                    nic,
-                    direction,
-                    connection,
-                    bytes,
-                    hash,
-                } => {
+                Peer::Transfer { job, transfer } => {
                     let printed = jobs.output(&job, END_LIMIT)?;
-                    let told = report.transfers.iter().find(|told| {
-                        (told.step, told.nic, told.direction, told.connection)
-                            == (step, nic, direction, connection)
-                    });
-                    let name = || {
-                        format!(
-                            "adapter {nic}, {direction:?}, connection {}",
-                            connection + 1
-                        )
-                    };
-                    let told = told
-                        .with_context(|| format!("{}: the guest has not reported on it", name()))?;
-                    let hash = match (hash, direction) {
-                        (false, _) => None,
-                        (true, Direction::Send) => Some(printed.trim().to_owned()),
-                        (true, _) => Some(jobs.file(&format!("{job}.sha"))?),
-                    };
-                    compare(told, bytes, hash.as_deref()).with_context(name)?;
+                    compare_all(&report.transfers, step, &transfer, &printed)?;
                 }
                 Peer::Echo { job, limit } => {
                     let came = jobs.output(&job, limit)?;
@@ -254,6 +222,49 @@ fn flood_count(printed: &str) -> anyhow::Result<u64> {
     count
         .parse()
         .with_context(|| format!("dom0's end of the flood printed {printed:?}"))
+}
+
+/// Compares what both ends of each connection saw; `printed` is what dom0's ends did.
+fn compare_all(
+    told: &[net::Transfer],
+    step: u32,
+    transfer: &Transfer,
+    printed: &str,
+) -> anyhow::Result<()> {
+    for direction in ways(transfer) {
+        for connection in 0..transfer.connections {
+            let name = || {
+                format!(
+                    "adapter {}, {direction:?}, connection {}",
+                    transfer.nic,
+                    connection + 1
+                )
+            };
+            let of_guest = told.iter().find(|told| {
+                (told.step, told.nic, told.direction, told.connection)
+                    == (step, transfer.nic, direction, connection)
+            });
+            let of_guest = of_guest
+                .with_context(|| format!("{}: the guest has not reported on it", name()))?;
+            let port = port(direction, connection).to_string();
+            let line = printed.lines().find_map(|line| {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                match words.as_slice() {
+                    [of, bytes, hash] if *of == port => Some((bytes.parse().ok()?, *hash)),
+                    _ => None,
+                }
+            });
+            let (bytes, hash): (u64, _) =
+                line.with_context(|| format!("{}: dom0 printed {printed:?}", name()))?;
+            let share = transfer.share(connection);
+            if bytes != share {
+                bail!("{}: {bytes} of {share} bytes in dom0", name());
+            }
+            let hash = transfer.hash.then_some(hash);
+            compare(of_guest, share, hash).with_context(name)?;
+        }
+    }
+    Ok(())
 }
 
 fn compare(told: &net::Transfer, bytes: u64, hash: Option<&str>) -> anyhow::Result<()> {
@@ -354,15 +365,47 @@ mod tests {
         assert!(judge(0, &receive, 100, &guest(89)).is_err());
     }
 
+    fn transfer(direction: Direction, hash: bool) -> Transfer {
+        Transfer {
+            nic: 0,
+            direction,
+            bytes: lab_protocol::plan::Bytes(11),
+            connections: 2,
+            ipv6: false,
+            hash,
+            within_ms: 1,
+        }
+    }
+
     #[test]
-    fn an_ipv6_address_is_listened_on_with_its_family() {
-        let address: IpAddr = "fd77::1".parse().unwrap();
-        assert!(sink(address, 5000, true).starts_with("nc -6 -d -l fd77::1 5000"));
+    fn each_connection_has_an_end_with_its_share_and_its_bytes() {
         let four: IpAddr = "10.77.0.1".parse().unwrap();
-        let text = source(four, 5100, 7, false, "x");
         assert_eq!(
-            text,
-            "dd if=/dev/zero bs=64K count=7 iflag=fullblock,count_bytes status=none | nc -4 -N -l 10.77.0.1 5100"
+            ends(four, &transfer(Direction::Both, false), 8),
+            "exec /run/lab/dom0-agent tcp-ends 10.77.0.1 take:5000:0 take:5001:0 give:5100:6:0 give:5101:5:0"
         );
+        let address: IpAddr = "fd77::1".parse().unwrap();
+        let text = ends(address, &transfer(Direction::Receive, true), 8);
+        assert!(
+            text.ends_with("tcp-ends fd77::1 give:5100:6:9 give:5101:5:4294967305"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_connection_that_an_end_does_not_tell_of_fails() {
+        let step = transfer(Direction::Send, true);
+        let of_guest = |connection, bytes, sha256: &str| net::Transfer {
+            connection,
+            ..told(bytes, sha256)
+        };
+        let both = [of_guest(0, 6, "aa"), of_guest(1, 5, "bb")];
+        let printed = "5000 6 aa\n5001 5 bb\n";
+        assert!(compare_all(&both, 0, &step, printed).is_ok());
+        assert!(compare_all(&both, 1, &step, printed).is_err());
+        assert!(compare_all(&both[..1], 0, &step, printed).is_err());
+        assert!(compare_all(&both, 0, &step, "5000 6 aa\n").is_err());
+        assert!(compare_all(&both, 0, &step, "5000 6 aa\n5001 5 bc\n").is_err());
+        assert!(compare_all(&both, 0, &step, "5000 6 aa\n5001 4 bb\n").is_err());
     }
 }

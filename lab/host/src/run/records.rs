@@ -38,7 +38,7 @@ impl Run<'_> {
                 self.take_state(boot.domain, change);
                 false
             }
-            Event::Ready | Event::Ended => false,
+            Event::DomainEnded | Event::Ready | Event::Ended => false,
         }
     }
 
