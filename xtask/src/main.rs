@@ -39,7 +39,7 @@ enum Command {
     CheckSys(check_sys::Args),
     /// Compare what the crates declare of Windows' kernel with the headers of a WDK
     CheckLayouts(layouts::Args),
-    /// Show the drivers at work on real Xen: they serve a disk, and its contents are compared on the host
+    /// Show the drivers at work on real Xen: they serve a disk and a network adapter, and what passed is compared at both ends
     #[cfg(unix)]
     Demo(demo::Args),
     /// Run a plan on real Xen, with any driver packages and disks
