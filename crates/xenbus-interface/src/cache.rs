@@ -20,7 +20,7 @@ pub type Constructor =
 /// Destroys an object in place; may run at DISPATCH_LEVEL.
 pub type Destructor = unsafe extern "system" fn(argument: *mut c_void, object: *mut c_void);
 
-/// Takes or gives back the user's lock around the cache. IRQL <= DISPATCH_LEVEL.
+/// Takes or gives back the user's lock around the cache. The bus calls it at DISPATCH_LEVEL.
 pub type Lock = unsafe extern "system" fn(argument: *mut c_void);
 
 /// `Create` of version 1: objects of `size` bytes, `reservation` of them made beforehand.

@@ -6,6 +6,7 @@ use core::ptr::NonNull;
 
 use rust_alloc::boxed::Box;
 use wdm::alloc::try_box;
+use wdm::irql::Raised;
 use wdm::status::Status;
 use wdm::sync::SpinLock;
 use xenbus_interface::cache::{Cache, CacheV1, CacheV2, Constructor, Destructor, Lock};
@@ -92,26 +93,32 @@ struct State {
     objects: SpinLock<Objects>,
 }
 
-/// The child's lock while a method runs.
-struct ChildLock<'a>(Option<&'a Shape>);
+/// The child's lock while a method runs. A child's functions are KeAcquireSpinLockAtDpcLevel and its counterpart, as the Xen
+/// Project's drivers have them: whoever calls them is at DISPATCH_LEVEL, whatever the caller of the method is at.
+struct ChildLock<'a> {
+    shape: &'a Shape,
+    _raised: Raised,
+}
 
 impl<'a> ChildLock<'a> {
-    fn take(shape: &'a Shape, locked: Boolean) -> Self {
+    fn take(shape: &'a Shape, locked: Boolean) -> Option<Self> {
         if locked != 0 {
-            return Self(None);
+            return None;
         }
+        let raised = Raised::to_dispatch();
         // SAFETY: the child's function with its argument.
         unsafe { (shape.acquire_lock)(shape.argument) };
-        Self(Some(shape))
+        Some(Self {
+            shape,
+            _raised: raised,
+        })
     }
 }
 
 impl Drop for ChildLock<'_> {
     fn drop(&mut self) {
-        if let Some(shape) = self.0 {
-            // SAFETY: the child's function with its argument; the lock was taken by this guard.
-            unsafe { (shape.release_lock)(shape.argument) };
-        }
+        // SAFETY: the child's function with its argument; the lock was taken by this guard. The level falls after it.
+        unsafe { (self.shape.release_lock)(self.shape.argument) };
     }
 }
 
