@@ -10,6 +10,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 
+use smoltcp::iface::SocketHandle;
 use smoltcp::time::Instant;
 
 use super::buffer::Buffer;
@@ -24,6 +25,7 @@ use super::seen::Seen;
 use super::stack::{Left, Stack};
 use super::transmit::{self, Builder};
 use super::verify::{self, Arrival};
+use super::waiters::Waiters;
 use crate::ndis::protocol::Binding;
 use crate::nt::ke::DISPATCH_LEVEL;
 use crate::nt::ndis::*;
@@ -79,7 +81,7 @@ pub struct Endpoint {
     hashing: DispatchLock<Option<Hashing>>,
     late: Lock<Vec<Incoming>>,
     pub(super) terms: Lock<Terms>,
-    waiters: Lock<Vec<Arc<Event>>>,
+    waiters: Lock<Waiters<Event>>,
     pub(super) wake: Event,
     /// There is work that the stack's holder may not have seen
     wanted: AtomicBool,
@@ -142,7 +144,7 @@ impl Endpoint {
             hashing: DispatchLock::new(None),
             late: Lock::new(Vec::new()),
             terms: Lock::new(terms),
-            waiters: Lock::new(Vec::new()),
+            waiters: Lock::new(Waiters::new()),
             wake: Event::new(),
             wanted: AtomicBool::new(false),
             handing: AtomicBool::new(false),
@@ -188,23 +190,36 @@ impl Endpoint {
         result
     }
 
-    /// Signals an event whenever something may have changed in the stack, until [`Self::forget`].
-    pub fn tell(&self, event: Arc<Event>) {
-        self.waiters.lock().push(event);
+    /// Asks for something of a socket. If it was there, something may be to be done now, which is done. At most DISPATCH_LEVEL.
+    pub fn ask<R>(
+        &self,
+        handle: SocketHandle,
+        f: impl FnOnce(&mut AdapterStack) -> Option<R>,
+    ) -> Option<R> {
+        let result = {
+            let mut stack = self.stack.lock();
+            let result = f(&mut stack);
+            let mark = stack.mark(handle);
+            self.waiters.lock().looked(handle, mark);
+            result
+        };
+        if result.is_some() {
+            self.work(THREAD_BUDGET, 2);
+        } else if self.wanted.load(Ordering::SeqCst) {
+            // Who came meanwhile has relied on this.
+            self.wake.set();
+        }
+        result
+    }
+
+    /// Signals an event whenever a socket has changed since somebody looked at it ([`Self::ask`]), until [`Self::forget`].
+    pub fn tell(&self, handle: SocketHandle, event: Arc<Event>) {
+        self.waiters.lock().add(handle, event);
     }
 
     /// Ends [`Self::tell`].
     pub fn forget(&self, event: &Arc<Event>) {
-        self.waiters
-            .lock()
-            .retain(|known| !Arc::ptr_eq(known, event));
-    }
-
-    fn wake_waiters(&self) {
-        let waiters = self.waiters.lock().clone();
-        for event in waiters {
-            event.set();
-        }
+        self.waiters.lock().remove(event);
     }
 
     /// Does what is to be done, unless somebody else is at it, who then does it. Gives what is left, if it was done here.
@@ -265,10 +280,13 @@ impl Endpoint {
             // Before the stack is free for others, so that frames keep their order.
             self.outbox.lock().append(&mut ready);
         }
+        let changed = self.waiters.lock().to_tell(|handle| stack.mark(handle));
         drop(stack);
         self.give_back(done);
         self.hand_over();
-        self.wake_waiters();
+        for event in changed {
+            event.set();
+        }
         left
     }
 

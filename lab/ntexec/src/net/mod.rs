@@ -15,6 +15,7 @@ pub mod shape;
 pub mod stack;
 pub mod toeplitz;
 pub mod verify;
+pub mod waiters;
 
 pub mod bind;
 pub mod buffer;

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use smoltcp::iface::{
     Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet,
 };
-use smoltcp::socket::{dhcpv4, icmp, tcp, udp};
+use smoltcp::socket::{Socket, dhcpv4, icmp, tcp, udp};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{
     EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Address, Ipv6Address,
@@ -16,6 +16,7 @@ use smoltcp::wire::{
 
 use super::device::{Frame, Port};
 use super::offload::Offloads;
+use super::waiters::Mark;
 
 /// Bytes of a listening socket's buffer, a direction.
 const TCP_BUFFER: usize = 256 << 10;
@@ -296,6 +297,32 @@ impl<F: Frame, R: AsRef<[u8]>> Stack<F, R> {
     /// The address that the stack would send from.
     pub fn source(&self, peer: &IpAddress) -> Option<IpAddress> {
         self.interface.get_source_address(peer)
+    }
+
+    /// What a thread that waits for a socket goes by; the same for all sockets that are not there.
+    pub fn mark(&self, handle: SocketHandle) -> Mark {
+        let of = self.sockets.iter().find(|(other, _)| *other == handle);
+        match of {
+            Some((_, Socket::Tcp(socket))) => Mark {
+                state: socket.state() as u8,
+                received: socket.recv_queue(),
+                queued: socket.send_queue(),
+                idle: false,
+            },
+            Some((_, Socket::Udp(socket))) => Mark {
+                state: 0,
+                received: socket.recv_queue(),
+                queued: socket.send_queue(),
+                idle: self.port.sending.is_idle(),
+            },
+            Some((_, Socket::Icmp(socket))) => Mark {
+                state: 0,
+                received: socket.recv_queue(),
+                queued: socket.send_queue(),
+                idle: false,
+            },
+            _ => Mark::default(),
+        }
     }
 
     /// Closes a socket at once.

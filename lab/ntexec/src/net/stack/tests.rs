@@ -297,6 +297,42 @@ fn a_connection_outlives_a_change_of_offloads() {
 }
 
 #[test]
+fn what_comes_for_a_connection_changes_its_mark_alone() {
+    let mut pair = Pair::new(0xff, 9, 0, 0);
+    let connect = |pair: &mut Pair, port| {
+        let listener = pair.b.listen(port).unwrap();
+        let to = IpEndpoint::new(v4(2), port);
+        (pair.a.connect(to, 1 << 16, 1 << 16).unwrap(), listener)
+    };
+    let (first, first_listener) = connect(&mut pair, 7);
+    let (second, second_listener) = connect(&mut pair, 8);
+    for _ in 0..50 {
+        pair.turn();
+    }
+    let marks = |pair: &Pair| {
+        let a = [first, second].map(|handle| pair.a.mark(handle));
+        (a, [first_listener, second_listener].map(|h| pair.b.mark(h)))
+    };
+    let before = marks(&pair);
+    pair.a.tcp(first).send_slice(&[1; 9000]).unwrap();
+    let queued = marks(&pair);
+    assert_eq!(queued.0[0].queued, 9000);
+    for _ in 0..50 {
+        pair.turn();
+    }
+    // Sent and acknowledged here, received there; nothing happened to the other connection.
+    let after = marks(&pair);
+    assert_eq!(after.0[0], before.0[0]);
+    assert_eq!(after.1[0].received, 9000);
+    assert_eq!((after.0[1], after.1[1]), (before.0[1], before.1[1]));
+    pair.a.tcp(first).close();
+    for _ in 0..50 {
+        pair.turn();
+    }
+    assert_ne!(pair.b.mark(first_listener).state, after.1[0].state);
+}
+
+#[test]
 fn a_large_echo_is_fragmented_and_answered() {
     let mut pair = Pair::new(0xff, 5, 0, 0);
     let handle = pair.a.echo_socket(77).unwrap();

@@ -35,7 +35,7 @@ impl Socket {
             .with(make)
             .ok_or("the stack has no such socket to give")?;
         let event = Arc::new(Event::new());
-        endpoint.tell(event.clone());
+        endpoint.tell(handle, event.clone());
         Ok(Self {
             endpoint,
             handle,
@@ -54,7 +54,10 @@ impl Socket {
         mut look: impl FnMut(&mut AdapterStack, SocketHandle) -> Option<R>,
     ) -> Result<R, String> {
         loop {
-            if let Some(result) = self.endpoint.with(|stack| look(stack, self.handle)) {
+            let result = self
+                .endpoint
+                .ask(self.handle, |stack| look(stack, self.handle));
+            if let Some(result) = result {
                 return Ok(result);
             }
             if !self.endpoint.alive() {
@@ -129,6 +132,11 @@ impl Tcp {
             let sent = self.wait(until, "room to send", |socket| {
                 if !socket.may_send() {
                     return Some(Err("the connection was closed while data was sent"));
+                }
+                // Not for every acknowledgement's few bytes.
+                let room = socket.send_capacity() - socket.send_queue();
+                if room < bytes.len().min(socket.send_capacity() / 4) {
+                    return None;
                 }
                 match socket.send_slice(bytes) {
                     Ok(0) => None,
