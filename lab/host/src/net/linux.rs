@@ -134,7 +134,7 @@ fn write_files(
 fn configuration(nic: &Nic, step: &LinuxGuest) -> String {
     format!(
         "name=\"lab-linux\"\ntype=\"hvm\"\nkernel=\"/share/linux/vmlinuz\"\nramdisk=\"/share/linux/initramfs.cpio\"\n\
-         cmdline=\"console=hvc0 quiet nokaslr\"\nmemory={MEMORY}\nvcpus={}\nserial=\"none\"\nvkb_device=0\n\
+         cmdline=\"console=hvc0 quiet nokaslr\"\nmemory={MEMORY}\nvcpus={}\ntsc_mode=\"native\"\nserial=\"none\"\nvkb_device=0\n\
          vga=\"none\"\nxen_platform_pci=1\non_poweroff=\"preserve\"\non_reboot=\"preserve\"\non_crash=\"preserve\"\n\
          device_model_override=\"/usr/libexec/xen-qemu-system-i386\"\nvif=['mac={},bridge={},mtu={},type=vif']\n",
         step.vcpus,
