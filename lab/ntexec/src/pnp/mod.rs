@@ -442,14 +442,18 @@ fn of_packages(service: &str) -> bool {
         .is_none_or(|b| b.unloads)
 }
 
-/// The topmost devices that have a driver of a package in their stack.
-unsafe fn topmost(raw: *mut Node, out: &mut Vec<*mut Node>) {
-    if (*raw).services.iter().any(|s| of_packages(s)) {
+/// The topmost devices that packages' drivers run. What the machine stands on, as the root of PCI, is not among them, whatever
+/// filters are on it: Windows does not let anybody remove it (DN_DISABLEABLE is not set), and its filters stay with it.
+/// Their services are put into `stay`.
+unsafe fn topmost(raw: *mut Node, out: &mut Vec<*mut Node>, stay: &mut Vec<String>) {
+    let services = &(*raw).services;
+    if !services.is_empty() && services.iter().all(|s| of_packages(s)) {
         out.push(raw);
         return;
     }
+    stay.extend(services.iter().filter(|s| of_packages(s)).cloned());
     for child in (*raw).children.clone() {
-        topmost(child, out);
+        topmost(child, out, stay);
     }
 }
 
@@ -464,8 +468,8 @@ unsafe fn remove_all() -> bool {
     if root.is_null() {
         return false;
     }
-    let mut nodes = Vec::new();
-    topmost(root, &mut nodes);
+    let (mut nodes, mut stay) = (Vec::new(), Vec::new());
+    topmost(root, &mut nodes, &mut stay);
     let mut ok = true;
     for raw in nodes {
         let mut asked = Vec::new();
@@ -477,13 +481,15 @@ unsafe fn remove_all() -> bool {
         }
     }
     crate::mm::grants::report();
-    unload_all() && ok
+    unload_all(&stay) && ok
 }
 
-unsafe fn unload_all() -> bool {
+unsafe fn unload_all(stay: &[String]) -> bool {
     let mut ok = true;
     for service in crate::ldr::loaded_services() {
-        if of_packages(&service) && service != "PnpManager" {
+        if stay.iter().any(|s| s.eq_ignore_ascii_case(&service)) {
+            crate::kd_log!("{service} stays: it is a filter on a device that cannot be removed");
+        } else if of_packages(&service) && service != "PnpManager" {
             ok &= crate::ldr::unload_driver(&service);
         }
     }

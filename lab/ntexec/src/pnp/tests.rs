@@ -370,3 +370,24 @@ fn a_system_that_goes_down_tells_what_is_on_a_bus_before_the_bus() {
     crate::po::shut_down(false);
     assert_eq!(bus.heard(), each(&["a", "b"], &[POWER]));
 }
+
+#[test]
+fn a_device_of_the_machine_stays_with_its_filters_when_the_packages_devices_go() {
+    let bus = Bus::with(&["a", "b"]);
+    let gone = |node: *mut Node| {
+        let (mut nodes, mut stay) = (Vec::new(), Vec::new());
+        // SAFETY: as in `with`.
+        unsafe { topmost(node, &mut nodes, &mut stay) };
+        (nodes, stay)
+    };
+    assert_eq!(gone(bus.node), (Vec::from([bus.node]), Vec::new()));
+    // SAFETY: as in `with`.
+    let children = unsafe {
+        (*bus.node).services = Vec::from(["pci".to_string(), "filter".to_string()]);
+        (*bus.node).children.clone()
+    };
+    assert_eq!(
+        gone(bus.node),
+        (children, Vec::from(["filter".to_string()]))
+    );
+}
