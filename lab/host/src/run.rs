@@ -242,7 +242,7 @@ impl Run<'_> {
                 false => LOOK_INTERVAL,
             };
             if told || last_word.elapsed().min(last_look.elapsed()) > interval {
-                let state = domain.state(self.session)?;
+                let state = presumed(domain.state(self.session), |line| self.log.line(line));
                 // Afterwards: a busy dom0 takes longer to answer than the interval is, and would do nothing else.
                 last_look = Instant::now();
                 match state {
@@ -356,6 +356,15 @@ impl Run<'_> {
     }
 }
 
+/// What the guest is taken for: alive, if xl does not answer. A dom0 with much to do may take longer than xl is given; that says
+/// nothing of the guest, for whose silence there is a limit of its own.
+fn presumed(told: anyhow::Result<State>, log: impl FnOnce(&str)) -> State {
+    told.unwrap_or_else(|why| {
+        log(&format!("xl does not say how the guest is: {why:#}"));
+        State::Alive
+    })
+}
+
 /// How a boot ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -375,4 +384,21 @@ fn system_time() -> u64 {
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
     EPOCHS * 10_000_000 + (since_1970.as_nanos() / 100) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_that_xl_does_not_tell_of_is_not_given_up() {
+        let mut lines = Vec::new();
+        let busy = Err(anyhow::anyhow!("still running after 60s"));
+        let state = presumed(busy, |line| lines.push(line.to_owned()));
+        assert_eq!(state, State::Alive);
+        assert!(lines[0].contains("still running after 60s"));
+        let ended = State::Shutdown(domain::POWER_OFF);
+        assert_eq!(presumed(Ok(ended), |_| lines.clear()), ended);
+        assert_eq!(lines.len(), 1);
+    }
 }
