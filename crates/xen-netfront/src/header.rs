@@ -175,7 +175,42 @@ fn be16(bytes: &[u8], at: usize) -> Option<u16> {
     array(bytes, at).map(u16::from_be_bytes)
 }
 
+/// Flags of a segment that carries data and nothing else (RFC 9293, 3.1): ACK, and PSH.
+const ACK: u8 = 0x10;
+const PSH: u8 = 0x08;
+/// Bytes of TCP's header without options, and where its flags are.
+const TCP: usize = 20;
+const TCP_FLAGS: usize = 13;
+/// The one option that such segments have: a time stamp behind two bytes of padding (RFC 7323, appendix A).
+const TIME_STAMP: [u8; 4] = [1, 1, 8, 10];
+const TIME_STAMP_LENGTH: usize = 12;
+
 impl Headers {
+    /// Whether this is a TCP segment of data and nothing else: one that receive segment coalescing may join with its
+    /// neighbours ("Rules for Coalescing TCP/IP Packets"). `header` holds the bytes that were parsed.
+    pub fn is_plain_data(&self, header: &[u8]) -> bool {
+        let (Some(network), Some(transport)) = (self.network, self.transport) else {
+            return false;
+        };
+        let bare = match network.version {
+            Version::V4 => 20,
+            Version::V6 => 40,
+        };
+        if transport.kind != Kind::Tcp || network.length != bare {
+            return false;
+        }
+        let start = usize::from(transport.offset);
+        let end = start + usize::from(transport.length);
+        let Some(tcp) = header.get(start..end) else {
+            return false;
+        };
+        let flags = tcp.get(TCP_FLAGS).copied().unwrap_or_default();
+        let options = tcp.get(TCP..).unwrap_or_default();
+        let known = options.is_empty()
+            || options.len() == TIME_STAMP_LENGTH && options.starts_with(&TIME_STAMP);
+        flags & !PSH == ACK && known
+    }
+
     /// Parses the first bytes of a frame of `total` bytes. `None`: it has not even an Ethernet header.
     pub fn parse(bytes: &[u8], total: u32) -> Option<Self> {
         let bytes = bytes.get(..HEADER_MAX).unwrap_or(bytes);

@@ -24,6 +24,7 @@ pub struct Counters {
     bytes: [AtomicU64; 3],
     discards: AtomicU64,
     errors: AtomicU64,
+    hashes: [AtomicU64; 2],
 }
 
 /// A moment's values of [`Counters`].
@@ -37,6 +38,8 @@ pub struct Values {
     pub discards: u64,
     /// Frames that were dropped because something was.
     pub errors: u64,
+    /// Frames that came with the backend's hash where one is computed here: with another, and with the same.
+    pub hashes: [u64; 2],
 }
 
 impl Counters {
@@ -47,6 +50,7 @@ impl Counters {
             bytes: [const { AtomicU64::new(0) }; 3],
             discards: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            hashes: [const { AtomicU64::new(0) }; 2],
         }
     }
 
@@ -71,7 +75,14 @@ impl Counters {
         self.errors.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Sets all values, for counters that somebody else keeps.
+    /// Counts a frame that came with the backend's hash: the same as is computed here, or not.
+    pub fn hash(&self, same: bool) {
+        if let Some(count) = self.hashes.get(usize::from(same)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Sets all values but those of hashes, for counters that somebody else keeps.
     pub fn store(&self, values: &Values) {
         let set = |counters: &[AtomicU64; 3], values: &[u64; 3]| {
             for (counter, value) in counters.iter().zip(values) {
@@ -93,6 +104,7 @@ impl Counters {
             bytes: load(&self.bytes),
             discards: self.discards.load(Ordering::Relaxed),
             errors: self.errors.load(Ordering::Relaxed),
+            hashes: self.hashes.each_ref().map(|c| c.load(Ordering::Relaxed)),
         }
     }
 }
@@ -113,6 +125,10 @@ impl Values {
             bytes: add(self.bytes, other.bytes),
             discards: self.discards + other.discards,
             errors: self.errors + other.errors,
+            hashes: [0, 1].map(|i: usize| {
+                let of = |values: &Self| values.hashes.get(i).copied().unwrap_or_default();
+                of(&self) + of(&other)
+            }),
         }
     }
 
@@ -168,6 +184,10 @@ mod tests {
         received.frame(Cast::Multicast, 60);
         received.frame(Cast::Broadcast, 64);
         received.discard();
+        received.hash(true);
+        received.hash(true);
+        received.hash(false);
+        assert_eq!(received.values().plus(received.values()).hashes, [2, 4]);
         sent.frame(Cast::Broadcast, 42);
         sent.error();
         let info = describe(&received.values(), &sent.values().plus(sent.values()));

@@ -23,6 +23,7 @@ unsafe extern "system" fn dump(argument: *mut c_void, _crashing: Boolean) {
     // SAFETY: the adapter given to register, which outlives the registration.
     let adapter = unsafe { &*argument.cast_const().cast::<Adapter>() };
     let (received, sent) = adapter.statistics();
+    let [other, same] = received.hashes;
     let interface = adapter.bus.debug.interface();
     let link = if adapter.is_linked() {
         c"link up"
@@ -43,6 +44,19 @@ unsafe extern "system" fn dump(argument: *mut c_void, _crashing: Boolean) {
             received.all_frames(),
             received.discards,
             received.errors,
+        );
+    }
+    if same + other == 0 {
+        return;
+    }
+    // SAFETY: as above.
+    unsafe {
+        (adapter.bus.debug.printf)(
+            interface,
+            c"vif %u: the backend's hashes of %llu frames are right, of %llu wrong\n".as_ptr(),
+            adapter.vif,
+            same,
+            other,
         );
     }
 }

@@ -245,7 +245,7 @@ impl QueuePair {
                         rx.segments(count)
                     };
                     if let Some(lists) = lists {
-                        let (mut made, mut left) = work.cut(packet, tag, lists);
+                        let (mut made, mut left) = work.cut(packet, tag, lists, &self.refused);
                         while let Some(list) = made.pop() {
                             up.push(list);
                         }

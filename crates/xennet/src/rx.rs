@@ -413,6 +413,7 @@ impl Rx {
             ],
             discards: counters.held,
             errors: counters.errors + counters.malformed,
+            ..Values::default()
         });
     }
 
@@ -460,7 +461,8 @@ impl Work {
                 Version::V4 => self.rules.offloads.rsc_ipv4,
                 Version::V6 => self.rules.offloads.rsc_ipv6,
             };
-            if !joined {
+            // What ends a connection or says more than data does is no unit of joined segments.
+            if !joined || !headers.is_plain_data(header) {
                 let count = Segmenter::new(header, &headers, large.size).map(|s| s.count());
                 return match count {
                     Some(count) => Made::Cut(count, tag),
@@ -472,13 +474,13 @@ impl Work {
             }
         }
         let verdicts = self.checksums(packet, header, &headers);
+        let hash = self.hash(packet, header, &headers, counters);
         let segments = packet.large.and_then(|large| {
             let payload = headers
                 .transport
                 .map_or(0, |t| t.end.saturating_sub(t.payload()));
             u16::try_from(payload.div_ceil(u32::from(large.size.max(1)))).ok()
         });
-        let hash = self.hash(header, &headers);
         describe(list, &headers, verdicts, self.beside(tag), segments, hash);
         let wanted = headers.length().min(HEADER_MAX as u32).min(packet.length());
         if !packet.pull_up(&mut self.pages, wanted) {
@@ -501,10 +503,19 @@ impl Work {
         own && self.rules.filter.accepts(&headers.destination)
     }
 
-    /// A frame's hash, as the stack wants it: its information and its value.
-    fn hash(&self, header: &[u8], headers: &Headers) -> Option<(u32, u32)> {
+    /// A frame's hash, as the stack wants it: its information and its value. What the backend says is compared and not relied on.
+    fn hash(
+        &self,
+        packet: &Packet,
+        header: &[u8],
+        headers: &Headers,
+        counters: &Counters,
+    ) -> Option<(u32, u32)> {
         let rule = self.rules.hash.as_ref()?;
         let (kind, value) = rule.toeplitz.of_packet(rule.types, header, headers)?;
+        if let Some(told) = packet.hash {
+            counters.hash((told.kind, told.value) == (kind, value));
+        }
         let kind = match kind {
             HashKind::IPV4 => hash::IPV4,
             HashKind::IPV4_TCP => hash::TCP_IPV4,
@@ -632,7 +643,13 @@ impl Work {
     }
 
     /// Cuts a packet into the lists, each with a segment.
-    pub fn cut(&mut self, packet: &Packet, tag: Option<u16>, mut lists: Chain) -> (Chain, Chain) {
+    pub fn cut(
+        &mut self,
+        packet: &Packet,
+        tag: Option<u16>,
+        mut lists: Chain,
+        counters: &Counters,
+    ) -> (Chain, Chain) {
         let mut made = Chain::new();
         let mut buffer = [0; HEADER_MAX];
         let header = packet.header(&mut self.pages, &mut buffer);
@@ -642,7 +659,7 @@ impl Work {
             && let Some(mut segmenter) = Segmenter::new(header, &headers, size)
         {
             let verdicts = self.checksums_of_segments(&headers);
-            let hash = self.hash(header, &headers);
+            let hash = self.hash(packet, header, &headers, counters);
             while let Some(list) = lists.pop() {
                 if self.segment(packet, &mut segmenter, list).is_some() {
                     describe(list, &headers, verdicts, self.beside(tag), None, hash);

@@ -403,6 +403,7 @@ impl Tx {
             ],
             discards: counters.dropped + counters.lost,
             errors: counters.errors + counters.refused,
+            ..Values::default()
         });
     }
 }

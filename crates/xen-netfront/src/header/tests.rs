@@ -8,6 +8,33 @@ fn parse(frame: &[u8]) -> Headers {
 }
 
 #[test]
+fn plain_data_is_tcp_with_ack_or_psh_and_at_most_a_time_stamp() {
+    let is = |frame: Frame| {
+        let frame = frame.payload(3000).bytes();
+        parse(&frame).is_plain_data(&frame)
+    };
+    let flags = |flags: u8| {
+        let mut frame = Frame::tcp6();
+        frame.flags = flags;
+        is(frame)
+    };
+    assert!(is(Frame::tcp4()) && flags(0x10) && flags(0x18));
+    for other in [0x11, 0x12, 0x14, 0x30, 0x50, 0x90, 0x08, 0] {
+        assert!(!flags(other), "{other:#x}");
+    }
+    assert!(!is(Frame::udp4()));
+    assert!(!is(Frame::tcp4().ip_options(&[1, 1, 1, 1])));
+    assert!(!is(
+        Frame::tcp6().extensions(&[(protocol::HOP_BY_HOP, &[0; 6])])
+    ));
+    // As many bytes of options as a time stamp has, and none.
+    assert!(!is(Frame::tcp4().tcp_options(12)));
+    let mut stamped = Frame::tcp4().tcp_options(12).payload(10).bytes();
+    stamped[54..58].copy_from_slice(&[1, 1, 8, 10]);
+    assert!(parse(&stamped).is_plain_data(&stamped));
+}
+
+#[test]
 fn a_tcp_frame_over_ipv4_is_taken_apart() {
     let frame = Frame::tcp4().payload(100).bytes();
     let headers = parse(&frame);

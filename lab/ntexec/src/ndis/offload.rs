@@ -190,12 +190,51 @@ impl Kind {
     }
 }
 
+/// What is wrong with a unit of receive segment coalescing ("Indicating Coalesced Segments"): it is one TCP segment, both of its
+/// checksums are said to be right, and no acknowledgements were dropped for it.
+fn coalesced_faults(
+    bits: &ReceiveChecksum,
+    rsc: u64,
+    kind: Kind,
+    offloads: &Offloads,
+) -> Vec<String> {
+    const TCP: u8 = 6;
+    let (segments, acknowledgements) = (rsc & 0xffff, rsc >> 16 & 0xffff);
+    let mut wrong = Vec::new();
+    let (enabled, tcp, version) = match kind {
+        Kind::V4 { protocol } => (offloads.current.Rsc.IPv4Enabled, protocol == TCP, "IPv4"),
+        Kind::V6 { next } => (offloads.current.Rsc.IPv6Enabled, next == TCP, "IPv6"),
+        Kind::Other => (0, false, "no IP"),
+    };
+    if enabled == 0 {
+        wrong.push(format!(
+            "{segments} coalesced segments while RSC is off for {version}"
+        ));
+    }
+    if !tcp {
+        wrong.push(format!("{segments} coalesced segments of no TCP"));
+    }
+    if bits.tcp() != (false, true) || bits.ip() != (false, true) {
+        wrong
+            .push("coalesced segments without IpChecksumSucceeded and TcpChecksumSucceeded".into());
+    }
+    if acknowledgements != 0 {
+        wrong.push(format!(
+            "DupAckCount is {acknowledgements}: NDIS switches RSC off then"
+        ));
+    }
+    wrong
+}
+
 /// What is wrong with the out-of-band data of a received frame: verdicts that contradict each other, that nothing was
 /// switched on for, or that do not fit the frame.
 pub(super) fn receive_faults(slot: u64, rsc: u64, kind: Kind, offloads: &Offloads) -> Vec<String> {
     type C = NDIS_CHECKSUM_OFFLOAD;
     let mut wrong = Vec::new();
     let bits = ReceiveChecksum(slot);
+    if rsc & 0xffff != 0 {
+        return coalesced_faults(&bits, rsc, kind, offloads);
+    }
     let verdicts = [
         ("TCP", C::TCP_CHECKSUM, bits.tcp()),
         ("UDP", C::UDP_CHECKSUM, bits.udp()),
@@ -225,19 +264,6 @@ pub(super) fn receive_faults(slot: u64, rsc: u64, kind: Kind, offloads: &Offload
         } else if (failed || succeeded) && !switched {
             wrong.push(format!(
                 "a verdict on the {name} checksum before OID_OFFLOAD_ENCAPSULATION"
-            ));
-        }
-    }
-    let segments = rsc & 0xffff;
-    if segments != 0 {
-        let enabled = match kind {
-            Kind::V4 { .. } => offloads.current.Rsc.IPv4Enabled,
-            Kind::V6 { .. } => offloads.current.Rsc.IPv6Enabled,
-            Kind::Other => 0,
-        };
-        if enabled == 0 {
-            wrong.push(format!(
-                "{segments} coalesced segments while RSC is off for {version}"
             ));
         }
     }
@@ -355,11 +381,31 @@ mod tests {
             1
         );
         assert_eq!(receive_faults(succeeded, 0, Kind::Other, &o).len(), 1);
-        assert_eq!(receive_faults(0, 3, tcp, &o).len(), 1);
-        o.current.Rsc.IPv4Enabled = 1;
-        assert!(receive_faults(0, 3, tcp, &o).is_empty());
         o.current.Checksum.IPv4Receive.Bits = 0;
         assert_eq!(receive_faults(succeeded, 0, tcp, &o).len(), 1);
+    }
+
+    #[test]
+    fn a_coalesced_unit_is_tcp_with_both_checksums_said_to_be_right() {
+        let tcp = Kind::V4 { protocol: 6 };
+        let mut o = Offloads::default();
+        let right = 1 << 3 | 1 << 5;
+        assert_eq!(receive_faults(right, 3, tcp, &o).len(), 1, "RSC is off");
+        o.current.Rsc.IPv4Enabled = 1;
+        assert!(receive_faults(right, 3, tcp, &o).is_empty());
+        for (slot, rsc, kind) in [
+            (1 << 3, 3, tcp),
+            (1 << 5, 3, tcp),
+            (right | 1, 3, tcp),
+            (right, 3, Kind::V4 { protocol: 17 }),
+            (right, 3, Kind::V6 { next: 6 }),
+            (right, 1 << 16 | 3, tcp),
+        ] {
+            assert_eq!(receive_faults(slot, rsc, kind, &o).len(), 1, "{slot:#x}");
+        }
+        o.current.Rsc.IPv6Enabled = 1;
+        let six = Kind::V6 { next: 6 };
+        assert!(receive_faults(right, 3, six, &o).is_empty());
     }
 
     #[test]

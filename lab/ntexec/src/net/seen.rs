@@ -24,6 +24,8 @@ pub struct Frame {
     pub hashed: bool,
     /// It came on the processor that its hash leads to; `None` without a hash
     pub at_home: Option<bool>,
+    /// The processor
+    pub processor: u32,
 }
 
 /// The VLAN of a tag.
@@ -53,6 +55,7 @@ impl Frame {
             && holds(expect.large, self.large)
             && holds(expect.coalesced, self.coalesced)
             && holds(expect.hashed, self.hashed)
+            && holds(expect.processor, self.processor)
             && (expect.at_home.is_none() || expect.at_home == self.at_home)
     }
 }
@@ -159,6 +162,7 @@ mod tests {
                 coalesced: true,
                 hashed: true,
                 at_home: Some(false),
+                processor: 1,
             },
         ];
         let all = ReceivedExpect::default;
@@ -178,6 +182,11 @@ mod tests {
             ..all()
         };
         assert_eq!(count(&frames, to), 1);
+        let on = |processor| ReceivedExpect {
+            processor: Some(processor),
+            ..all()
+        };
+        assert_eq!((count(&frames, on(0)), count(&frames, on(1))), (2, 1));
         let at_home = |at_home| ReceivedExpect {
             at_home: Some(at_home),
             ..all()

@@ -65,6 +65,8 @@ pub struct Tag {
     pub vlan: u16,
     /// The priority of IEEE 802.1p, 0 to 7
     pub priority: u8,
+    /// The VLAN is the adapter's own (OID_GEN_VLAN_ID), and is not beside what is sent
+    pub adapter: bool,
 }
 
 /// The groups whose frames an adapter is to receive besides those that the stack is in.
@@ -128,6 +130,8 @@ pub struct ReceivedExpect {
     pub hashed: Option<bool>,
     /// They came on the processor that the stack's indirection table has for their hash, or on another
     pub at_home: Option<bool>,
+    /// They came on this processor
+    pub processor: Option<u32>,
     /// At least so many
     pub at_least: Option<u32>,
     /// At most so many

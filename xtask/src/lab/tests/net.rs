@@ -9,6 +9,8 @@ const ONE: &[&str] = &[""];
 const TWO: &[&str] = &["", ""];
 const TWIN: &[&str] = &["type=ioemu"];
 const JUMBO: &[&str] = &["mtu=9000"];
+/// On one bridge.
+const NEIGHBOURS: &[&str] = &["bridge=lab0", "bridge=lab0"];
 
 const fn test(name: &'static str, plan: &'static str, nics: &'static [&'static str]) -> Test {
     Test {
@@ -56,6 +58,16 @@ pub(super) const PLANS: &[Test] = &[
         "net-trusted",
         include_str!("../../../../lab/plans/net-trusted.toml"),
         JUMBO,
+    ),
+    test(
+        "net-tags",
+        include_str!("../../../../lab/plans/net-tags.toml"),
+        ONE,
+    ),
+    test(
+        "net-receive",
+        include_str!("../../../../lab/plans/net-receive.toml"),
+        NEIGHBOURS,
     ),
     test(
         "net-throughput",

@@ -15,11 +15,10 @@ const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
 const PAYLOAD: usize = 14;
 
 impl Endpoint {
-    /// Each frame that is sent has this tag beside it from now on, and frames of other VLANs are not taken. At most
-    /// DISPATCH_LEVEL.
-    pub fn set_tag(&self, vlan: u16, priority: u8) {
+    /// Frames of this VLAN alone are taken from now on, and what is sent has this tag beside it. At most DISPATCH_LEVEL.
+    pub fn set_tag(&self, vlan: u16, sent: u16) {
         self.vlan.store(vlan, Ordering::SeqCst);
-        self.builder.lock().tag = seen::control(vlan, priority);
+        self.builder.lock().tag = sent;
     }
 
     /// Writes down what the adapter said of a frame; whether it is of the stack's VLAN.
@@ -42,6 +41,7 @@ impl Endpoint {
             coalesced: slots[TcpRecvSegCoalesceInfo] as usize & 0xffff != 0,
             hashed: has_hash && information & (NDIS_HASH_TCP_IPV4 | NDIS_HASH_TCP_IPV6) != 0,
             at_home: home.map(|home| home == current_cpu()),
+            processor: current_cpu() as u32,
         });
         seen::vlan(control) == self.vlan.load(Ordering::Relaxed)
     }

@@ -8,14 +8,28 @@ use lab_protocol::plan::frames::{Frames, Groups, ReceivedExpect, Tag};
 use super::Adapter;
 use super::setup::wait_for;
 use crate::net::bind;
+use crate::net::seen::control;
+use crate::nt::ndis::OID_GEN_VLAN_ID;
 
 /// How long frames that are sent may wait for the adapter, in milliseconds.
 const HANDED: u32 = 5_000;
 
 /// `tag`.
 pub(super) fn tag(step: &Tag) -> Result<(), String> {
-    let adapter = Adapter::find(step.nic)?;
-    adapter.endpoint.set_tag(step.vlan, step.priority);
+    let endpoint = Adapter::find(step.nic)?.endpoint;
+    let (own, beside) = if step.adapter {
+        (step.vlan, 0)
+    } else {
+        (0, step.vlan)
+    };
+    let set = |vlan: u16| {
+        endpoint
+            .binding
+            .set(OID_GEN_VLAN_ID, &u32::from(vlan).to_le_bytes())
+            .map_err(|status| format!("OID_GEN_VLAN_ID, {vlan}: status {status:#x}"))
+    };
+    set(own)?;
+    endpoint.set_tag(step.vlan, control(beside, step.priority));
     Ok(())
 }
 
