@@ -24,8 +24,8 @@ const SILENCE: Duration = Duration::from_secs(180);
 /// What each disk of `two-backends.toml` moves in a test; the plan itself moves 256 MiB.
 const RANDOM_BYTES: u64 = 32 << 20;
 
-/// What an adapter moves each way while others do the same; in `net-two-adapters.toml` it is 8 MiB.
-const TRANSFERRED_BYTES: u64 = 2 << 20;
+/// What an adapter moves each way while others do the same; in `net-two-adapters.toml` it is 1 GiB.
+const TRANSFERRED_BYTES: u64 = 64 << 20;
 /// What `net-throughput.toml` moves each way in a test; the plan itself moves 64 MiB.
 const MEASURED_BYTES: u64 = 8 << 20;
 
