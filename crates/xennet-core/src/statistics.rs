@@ -76,7 +76,7 @@ impl Counters {
     }
 
     /// Counts a frame that came with the backend's hash: the same as is computed here, or not.
-    pub fn hash(&self, same: bool) {
+    pub fn told_hash(&self, same: bool) {
         if let Some(count) = self.hashes.get(usize::from(same)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -184,9 +184,9 @@ mod tests {
         received.frame(Cast::Multicast, 60);
         received.frame(Cast::Broadcast, 64);
         received.discard();
-        received.hash(true);
-        received.hash(true);
-        received.hash(false);
+        received.told_hash(true);
+        received.told_hash(true);
+        received.told_hash(false);
         assert_eq!(received.values().plus(received.values()).hashes, [2, 4]);
         sent.frame(Cast::Broadcast, 42);
         sent.error();

@@ -514,7 +514,7 @@ impl Work {
         let rule = self.rules.hash.as_ref()?;
         let (kind, value) = rule.toeplitz.of_packet(rule.types, header, headers)?;
         if let Some(told) = packet.hash {
-            counters.hash((told.kind, told.value) == (kind, value));
+            counters.told_hash((told.kind, told.value) == (kind, value));
         }
         let kind = match kind {
             HashKind::IPV4 => hash::IPV4,
