@@ -90,9 +90,30 @@ impl Filter {
     }
 }
 
+/// Whether a frame with this tag (priority, DEI, VLAN) goes up on an adapter that is in a VLAN; in none if `own` is 0, and
+/// then all frames do. ("802.1Q", "Receive Packets": a frame without a tag is of no VLAN, as is one with a priority alone.)
+pub const fn is_of_vlan(own: u16, tag: Option<u16>) -> bool {
+    let of = match tag {
+        Some(control) => control & 0xFFF,
+        None => 0,
+    };
+    own == 0 || of == own
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_adapter_in_a_vlan_takes_frames_of_that_one_alone() {
+        for tag in [None, Some(0), Some(0x6000), Some(7), Some(0xE007)] {
+            assert!(is_of_vlan(0, tag), "{tag:?}");
+        }
+        assert!(is_of_vlan(7, Some(7)) && is_of_vlan(7, Some(0xE007)));
+        for tag in [None, Some(0), Some(0x6000), Some(8), Some(0x0107)] {
+            assert!(!is_of_vlan(7, tag), "{tag:?}");
+        }
+    }
 
     const OWN: [u8; 6] = [0, 0x16, 0x3E, 1, 2, 3];
     const OTHER: [u8; 6] = [0, 0x16, 0x3E, 9, 9, 9];

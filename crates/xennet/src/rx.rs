@@ -23,7 +23,7 @@ use xen_netfront::rx::{Checksum, Host, Packet, Pages, Piece, Queue, Ring, SLOTS,
 use xen_netfront::segment::Segmenter;
 use xenbus_client::channel::Channel;
 use xenbus_client::granter::{Access, Grant, Granter};
-use xennet_core::filter::Filter;
+use xennet_core::filter::{Filter, is_of_vlan};
 use xennet_core::offload::{Encapsulation, Offloads};
 use xennet_core::settings::Settings;
 use xennet_core::statistics::{Counters, Values};
@@ -498,9 +498,7 @@ impl Work {
     }
 
     fn wants(&self, headers: &Headers, tag: Option<u16>) -> bool {
-        let vlan = tag.map_or(0, |control| control & 0xFFF);
-        let own = self.rules.vlan == 0 || vlan == 0 || vlan == self.rules.vlan;
-        own && self.rules.filter.accepts(&headers.destination)
+        is_of_vlan(self.rules.vlan, tag) && self.rules.filter.accepts(&headers.destination)
     }
 
     /// A frame's hash, as the stack wants it: its information and its value. What the backend says is compared and not relied on.
