@@ -32,6 +32,9 @@ const SEND_ROUNDS: usize = 512;
 const BLOCKED: Duration = Duration::from_millis(100);
 /// A connection whose peer does not answer for so long is closed.
 const TCP_TIMEOUT: Duration = Duration::from_secs(60);
+/// A connection on which nothing is under way asks its peer for an answer so often. Linux drops what it has no memory for, says that
+/// its window is 0, and may not say when it opens again; smoltcp probes a closed window only if nothing was under way when it closed.
+const TCP_KEEP_ALIVE: Duration = Duration::from_secs(2);
 
 /// The stack.
 pub struct Stack<F: Frame, R> {
@@ -226,6 +229,7 @@ impl<F: Frame, R: AsRef<[u8]>> Stack<F, R> {
         let buffer = |bytes: usize| tcp::SocketBuffer::new(vec![0; bytes]);
         let mut socket = tcp::Socket::new(buffer(receive), buffer(send));
         socket.set_timeout(Some(TCP_TIMEOUT));
+        socket.set_keep_alive(Some(TCP_KEEP_ALIVE));
         // One acknowledgement for what one poll brought. A delayed one comes a clock tick late, and a sender that has less
         // than a segment left waits for it each time.
         socket.set_ack_delay(None);

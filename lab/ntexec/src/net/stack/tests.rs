@@ -333,6 +333,53 @@ fn what_comes_for_a_connection_changes_its_mark_alone() {
 }
 
 #[test]
+fn a_window_that_closes_on_lost_data_and_opens_unsaid_is_found_open() {
+    let mut pair = Pair::new(0xff, 11, 0, 0);
+    let listener = pair.b.listen(7).unwrap();
+    let to = IpEndpoint::new(v4(2), 7);
+    let sender = pair.a.connect(to, 1 << 16, 1 << 16).unwrap();
+    for _ in 0..20 {
+        pair.turn();
+    }
+    pair.a.tcp(sender).send_slice(&[1; 100]).unwrap();
+    // The answer to this is what says that the window is closed.
+    let mut answer = None;
+    for _ in 0..20 {
+        let now = Instant::from_micros(pair.now);
+        pair.b.poll(now, 64);
+        let mut ready = Vec::new();
+        pair.b.port.sending.take(&mut ready);
+        pair.b.port.sending.completed(ready.len());
+        for frame in ready {
+            let frames = transmit(frame, &mut pair.largest);
+            answer = frames.last().cloned();
+            frames
+                .into_iter()
+                .for_each(|frame| pair.a.port.receiving.push(frame));
+        }
+        pair.turn();
+    }
+    assert_eq!(pair.b.tcp(listener).recv_queue(), 100);
+    let mut closed = answer.unwrap();
+    let headers = Headers::parse(&closed).unwrap();
+    closed[headers.transport + 14..][..2].fill(0);
+    checksum::fill_transport(&mut closed, &headers);
+    // Lost, as by a peer that has no memory for it.
+    pair.a.tcp(sender).send_slice(&[2; 5000]).unwrap();
+    pair.a.poll(Instant::from_micros(pair.now), 64);
+    let mut lost = Vec::new();
+    pair.a.port.sending.take(&mut lost);
+    assert!(!lost.is_empty());
+    pair.a.port.sending.completed(lost.len());
+    pair.a.port.receiving.push(closed);
+    let end = pair.now + 30_000_000;
+    while pair.now < end {
+        pair.turn();
+    }
+    assert_eq!(pair.b.tcp(listener).recv_queue(), 5100);
+}
+
+#[test]
 fn a_large_echo_is_fragmented_and_answered() {
     let mut pair = Pair::new(0xff, 5, 0, 0);
     let handle = pair.a.echo_socket(77).unwrap();
