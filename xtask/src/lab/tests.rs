@@ -2,8 +2,8 @@
 //! each with one guest after the other.
 
 use super::{Lab, Run};
-use crate::test::Outcome;
 use crate::demo;
+use crate::test::Outcome;
 use anyhow::Context as _;
 use lab_host::disk::{self, Disk, DiskOption};
 use lab_host::nic::{self, Nic, NicOption};
