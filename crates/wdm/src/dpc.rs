@@ -4,14 +4,13 @@ use core::cell::UnsafeCell;
 use core::ffi::c_void;
 
 use rust_alloc::boxed::Box;
-use wdk_sys::KDPC;
 use wdk_sys::ntddk::{
     KeFlushQueuedDpcs, KeInitializeDpc, KeInsertQueueDpc, KeRemoveQueueDpc,
     KeSetTargetProcessorDpcEx,
 };
+use wdk_sys::{KDPC, PROCESSOR_NUMBER};
 
 use crate::alloc::try_box;
-use crate::cpu;
 use crate::status::{Result, Status};
 
 #[repr(C)]
@@ -48,12 +47,16 @@ impl<C: Send + Sync + 'static> Dpc<C> {
         Ok(Self(inner))
     }
 
-    /// Chooses the processor. IRQL <= DISPATCH_LEVEL; not while the DPC is queued.
+    /// Chooses the processor. Where it is queued already, it runs there once more. IRQL <= DISPATCH_LEVEL.
     ///
     /// # Errors
     /// There is no such processor.
-    pub fn set_processor(&self, index: u32) -> Result {
-        let mut processor = cpu::number_of(index)?;
+    pub fn set_processor(&self, group: u16, number: u8) -> Result {
+        let mut processor = PROCESSOR_NUMBER {
+            Group: group,
+            Number: number,
+            Reserved: 0,
+        };
         // SAFETY: an initialised DPC and a structure that outlives the call.
         Status::check(unsafe { KeSetTargetProcessorDpcEx(self.0.dpc.get(), &raw mut processor) })
     }

@@ -69,7 +69,8 @@ impl<C: Send + Sync + 'static> Channel<C> {
         unsafe { (self.bus.evtchn.get_port)(interface, self.channel.as_ptr()) }
     }
 
-    /// Lets the events arrive at a processor, where the DPC then runs too. IRQL <= DISPATCH_LEVEL.
+    /// Lets the events arrive at a processor, where the DPC then runs too, whoever queues it: a thread that calls
+    /// [`Self::again`] is on any. IRQL <= DISPATCH_LEVEL.
     ///
     /// # Errors
     /// What the bus says: the processor has no vector of its own, for one.
@@ -78,7 +79,8 @@ impl<C: Send + Sync + 'static> Channel<C> {
         // SAFETY: a method of an acquired table and an open channel.
         Status::check(unsafe {
             (self.bus.evtchn.bind)(interface, self.channel.as_ptr(), group, number)
-        })
+        })?;
+        self.dpc.set_processor(group, number)
     }
 
     /// Has the DPC run again. Any IRQL.

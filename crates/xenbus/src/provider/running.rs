@@ -342,7 +342,8 @@ impl Running {
                 },
                 run,
             )?;
-            dpc.set_processor(index)?;
+            let processor = cpu::number_of(index)?;
+            dpc.set_processor(processor.Group, processor.Number)?;
             dpcs.push(dpc);
         }
         self.leftover.set(dpcs);
