@@ -189,15 +189,9 @@ impl Lab {
     pub fn with_package(guest: Option<PathBuf>) -> anyhow::Result<(Self, PathBuf)> {
         // apt runs once at a time: what both builds need is there before they begin.
         Toolchain::provide()?;
-        std::thread::scope(|scope| {
-            // Each build has stretches that keep only one processor busy.
-            let package = scope.spawn(package::for_the_lab);
-            let lab = Self::prepare(guest);
-            let package = package
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            Ok((lab?, package?))
-        })
+        // Each build has stretches that keep only one processor busy.
+        let (package, lab) = beside(package::for_the_lab, || Self::prepare(guest));
+        Ok((lab?, package?))
     }
 
     /// Builds what is not there yet; the guest only if none is given.
@@ -205,22 +199,19 @@ impl Lab {
     /// # Errors
     /// If something cannot be built.
     pub fn prepare(guest: Option<PathBuf>) -> anyhow::Result<Self> {
-        std::thread::scope(|scope| {
-            // Most of its time goes into one crate, on one processor; dom0 is fetched and unpacked on the other.
-            let guest = scope.spawn(|| match guest {
+        // Most of the guest's time goes into one crate, on one processor; dom0 is fetched and unpacked on the other.
+        let (guest, dom0) = beside(
+            || match guest {
                 Some(guest) => Ok(guest),
                 None => guest::build(&guest::Args::default()),
-            });
-            let dom0 = dom0::image().and_then(|image| Ok((image, build_agent()?)));
-            let guest = guest
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            let (image, agent) = dom0?;
-            Ok(Self {
-                image,
-                agent,
-                guest: guest?,
-            })
+            },
+            || dom0::image().and_then(|image| Ok((image, build_agent()?))),
+        );
+        let (image, agent) = dom0?;
+        Ok(Self {
+            image,
+            agent,
+            guest: guest?,
         })
     }
 
@@ -271,6 +262,18 @@ impl Lab {
             eprintln!("{label}  {:6.1} s  {line}", start.elapsed().as_secs_f64());
         })
     }
+}
+
+/// Does both at once, `one` on a thread of its own; a panic of either goes on here.
+fn beside<A: Send, B>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B) -> (A, B) {
+    std::thread::scope(|scope| {
+        let one = scope.spawn(one);
+        let other = other();
+        let one = one
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (one, other)
+    })
 }
 
 /// The agent runs in a dom0 of another Debian release: it takes its C library along.

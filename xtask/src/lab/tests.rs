@@ -53,6 +53,30 @@ struct Test {
     nics: &'static [&'static str],
 }
 
+impl Test {
+    const fn on_disks(name: &'static str, plan: &'static str, disks: &'static [TestDisk]) -> Self {
+        Self {
+            name,
+            plan,
+            disks,
+            nics: &[],
+        }
+    }
+
+    const fn on_nics(
+        name: &'static str,
+        plan: &'static str,
+        nics: &'static [&'static str],
+    ) -> Self {
+        Self {
+            name,
+            plan,
+            disks: &[],
+            nics,
+        }
+    }
+}
+
 /// A test on some drivers.
 struct Job {
     /// Its suite and itself

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 pub const FOREIGN: &str = "XEN_FOREIGN_DRIVERS";
 
 /// What is run on a checked xenvbd.sys: a disk is detached before its adapter goes (docs/findings.md).
-const DETACHED: Test = Test {
-    name: "detached",
-    plan: r#"
+const DETACHED: Test = Test::on_disks(
+    "detached",
+    r#"
         [[step]]
         expect-disks = { disks = ["xvde"] }
         [[step]]
@@ -32,9 +32,8 @@ const DETACHED: Test = Test {
         [[step]]
         start = {}
     "#,
-    disks: XVDE,
-    nics: &[],
-};
+    XVDE,
+);
 
 /// An adapter on their network drivers: what [`net`](super::net)'s plans do at length. There is none before the restart that they
 /// ask for, since the emulated adapters go only at a boot that the one before it armed.
@@ -79,17 +78,12 @@ macro_rules! carried {
     };
 }
 
-const NET: Test = Test {
-    name: "net",
-    plan: carried!(),
-    disks: &[],
-    nics: &[""],
-};
+const NET: Test = Test::on_nics("net", carried!(), &[""]);
 
 /// The same on this project's bus, which has one child for all adapters then.
-const NET_ON_OURS: Test = Test {
-    name: "net-on-ours",
-    plan: concat!(
+const NET_ON_OURS: Test = Test::on_nics(
+    "net-on-ours",
+    concat!(
         r#"
         [[guest.registry]]
         key = '\Registry\Machine\System\CurrentControlSet\Services\xenbus\Parameters\VIF'
@@ -98,9 +92,8 @@ const NET_ON_OURS: Test = Test {
         "#,
         carried!()
     ),
-    disks: &[],
-    nics: &[""],
-};
+    &[""],
+);
 
 type Allowed = fn(&str) -> Option<&'static str>;
 const ALL_THEIRS: Allowed = |failure| allowed::reason(failure, &[]);

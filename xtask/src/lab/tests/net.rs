@@ -12,64 +12,55 @@ const JUMBO: &[&str] = &["mtu=9000"];
 /// On one bridge.
 const NEIGHBOURS: &[&str] = &["bridge=lab0", "bridge=lab0"];
 
-const fn test(name: &'static str, plan: &'static str, nics: &'static [&'static str]) -> Test {
-    Test {
-        name,
-        plan,
-        disks: &[],
-        nics,
-    }
-}
-
 /// The plans about adapters.
 pub(super) const PLANS: &[Test] = &[
-    test("net-basic", BASIC, ONE),
-    test(
+    Test::on_nics("net-basic", BASIC, ONE),
+    Test::on_nics(
         "net-offload",
         include_str!("../../../../lab/plans/net-offload.toml"),
         ONE,
     ),
-    test(
+    Test::on_nics(
         "net-broken",
         include_str!("../../../../lab/plans/net-broken.toml"),
         ONE,
     ),
-    test(
+    Test::on_nics(
         "net-counters",
         include_str!("../../../../lab/plans/net-counters.toml"),
         ONE,
     ),
-    test(
+    Test::on_nics(
         "net-reconnect",
         include_str!("../../../../lab/plans/net-reconnect.toml"),
         TWO,
     ),
-    test(
+    Test::on_nics(
         "net-two-adapters",
         include_str!("../../../../lab/plans/net-two-adapters.toml"),
         TWO,
     ),
-    test(
+    Test::on_nics(
         "net-twin",
         include_str!("../../../../lab/plans/net-twin.toml"),
         TWIN,
     ),
-    test(
+    Test::on_nics(
         "net-trusted",
         include_str!("../../../../lab/plans/net-trusted.toml"),
         JUMBO,
     ),
-    test(
+    Test::on_nics(
         "net-tags",
         include_str!("../../../../lab/plans/net-tags.toml"),
         ONE,
     ),
-    test(
+    Test::on_nics(
         "net-receive",
         include_str!("../../../../lab/plans/net-receive.toml"),
         NEIGHBOURS,
     ),
-    test(
+    Test::on_nics(
         "net-throughput",
         include_str!("../../../../lab/plans/net-throughput.toml"),
         ONE,

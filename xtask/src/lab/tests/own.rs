@@ -7,122 +7,102 @@ use std::path::Path;
 use tempfile::TempDir;
 
 /// The same I/O for all disk drivers.
-pub(super) const DISK: Test = Test {
-    name: "basic",
-    plan: BASIC,
-    disks: XVDE,
-    nics: &[],
-};
+pub(super) const DISK: Test = Test::on_disks("basic", BASIC, XVDE);
 
 /// The plans about the bus and disks.
 pub(super) const PLANS: &[Test] = &[
     DISK,
-    Test {
-        name: "hypercall-page",
-        plan: include_str!("../../../../lab/plans/hypercall-page.toml"),
-        disks: XVDE,
-        nics: &[],
-    },
-    Test {
-        name: "unknown-vendor",
-        plan: include_str!("../../../../lab/plans/unknown-vendor.toml"),
-        disks: XVDE,
-        nics: &[],
-    },
-    Test {
-        name: "vendor-device",
-        plan: include_str!("../../../../lab/plans/vendor-device.toml"),
-        disks: XVDE,
-        nics: &[],
-    },
-    Test {
-        name: "disks",
-        plan: include_str!("../../../../lab/plans/disks.toml"),
-        disks: &[
+    Test::on_disks(
+        "hypercall-page",
+        include_str!("../../../../lab/plans/hypercall-page.toml"),
+        XVDE,
+    ),
+    Test::on_disks(
+        "unknown-vendor",
+        include_str!("../../../../lab/plans/unknown-vendor.toml"),
+        XVDE,
+    ),
+    Test::on_disks(
+        "vendor-device",
+        include_str!("../../../../lab/plans/vendor-device.toml"),
+        XVDE,
+    ),
+    Test::on_disks(
+        "disks",
+        include_str!("../../../../lab/plans/disks.toml"),
+        &[
             raw("vdev=xvde,sector=4096"),
             raw("vdev=xvdf,readonly"),
             raw("vdev=xvdg"),
         ],
-        nics: &[],
-    },
-    Test {
-        name: "two-backends",
-        plan: include_str!("../../../../lab/plans/two-backends.toml"),
-        disks: &[raw("vdev=xvde,backend=phy"), raw("vdev=xvdf,backend=qdisk")],
-        nics: &[],
-    },
-    Test {
-        name: "qcow2",
-        plan: BASIC,
-        disks: &[TestDisk {
+    ),
+    Test::on_disks(
+        "two-backends",
+        include_str!("../../../../lab/plans/two-backends.toml"),
+        &[raw("vdev=xvde,backend=phy"), raw("vdev=xvdf,backend=qdisk")],
+    ),
+    Test::on_disks(
+        "qcow2",
+        BASIC,
+        &[TestDisk {
             options: "vdev=xvde,backend=qdisk,format=qcow2",
             format: "qcow2",
             size: 16 << 20,
         }],
-        nics: &[],
-    },
-    Test {
-        name: "devices",
-        plan: include_str!("../../../../lab/plans/devices.toml"),
-        disks: XVDE,
-        nics: &[],
-    },
-    Test {
-        name: "line-interrupt",
-        plan: include_str!("../../../../lab/plans/line-interrupt.toml"),
-        disks: XVDE,
-        nics: &[],
-    },
-    Test {
-        name: "two-level",
-        plan: include_str!("../../../../lab/plans/two-level.toml"),
-        disks: XVDE,
-        nics: &[],
-    },
-    Test {
-        name: "scsi",
-        plan: include_str!("../../../../lab/plans/scsi.toml"),
-        disks: XVDE,
-        nics: &[],
-    },
-    Test {
-        name: "toolstack",
-        plan: include_str!("../../../../lab/plans/toolstack.toml"),
-        disks: XVDE,
-        nics: &[],
-    },
-    Test {
-        name: "reboot",
-        plan: include_str!("../../../../lab/plans/reboot.toml"),
-        disks: XVDE,
-        nics: &[],
-    },
-    Test {
-        name: "twin",
-        plan: include_str!("../../../../lab/plans/twin.toml"),
-        disks: &[raw("vdev=xvda")],
-        nics: &[],
-    },
-    Test {
-        name: "broken-backends",
-        plan: include_str!("../../../../lab/plans/broken-backends.toml"),
-        disks: XVDE,
-        nics: &[],
-    },
+    ),
+    Test::on_disks(
+        "devices",
+        include_str!("../../../../lab/plans/devices.toml"),
+        XVDE,
+    ),
+    Test::on_disks(
+        "line-interrupt",
+        include_str!("../../../../lab/plans/line-interrupt.toml"),
+        XVDE,
+    ),
+    Test::on_disks(
+        "two-level",
+        include_str!("../../../../lab/plans/two-level.toml"),
+        XVDE,
+    ),
+    Test::on_disks(
+        "scsi",
+        include_str!("../../../../lab/plans/scsi.toml"),
+        XVDE,
+    ),
+    Test::on_disks(
+        "toolstack",
+        include_str!("../../../../lab/plans/toolstack.toml"),
+        XVDE,
+    ),
+    Test::on_disks(
+        "reboot",
+        include_str!("../../../../lab/plans/reboot.toml"),
+        XVDE,
+    ),
+    Test::on_disks(
+        "twin",
+        include_str!("../../../../lab/plans/twin.toml"),
+        &[raw("vdev=xvda")],
+    ),
+    Test::on_disks(
+        "broken-backends",
+        include_str!("../../../../lab/plans/broken-backends.toml"),
+        XVDE,
+    ),
 ];
 
 /// What is run on the bus driver alone: its children have no drivers.
-pub(super) const CHILDREN: Test = Test {
-    name: "children",
-    plan: include_str!("../../../../lab/plans/children.toml"),
-    disks: XVDE,
-    nics: &[],
-};
+pub(super) const CHILDREN: Test = Test::on_disks(
+    "children",
+    include_str!("../../../../lab/plans/children.toml"),
+    XVDE,
+);
 
 /// What is run on the drivers under other services' names.
-const RENAMED: Test = Test {
-    name: "renamed-services",
-    plan: r#"
+const RENAMED: Test = Test::on_disks(
+    "renamed-services",
+    r#"
         [[step]]
         expect-disks = { disks = ["xvde"] }
         [[step]]
@@ -130,9 +110,8 @@ const RENAMED: Test = Test {
         [[step]]
         hash = { disk = "xvde" }
     "#,
-    disks: XVDE,
-    nics: &[],
-};
+    XVDE,
+);
 
 /// Every plan of `lab/plans` on the package in `own`. The folder that comes with them holds the drivers of one of them.
 ///
