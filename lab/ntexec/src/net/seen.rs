@@ -84,6 +84,11 @@ impl Seen {
         };
     }
 
+    /// Whether frames are written down.
+    pub fn is_wanted(&self) -> bool {
+        self.frames.is_some()
+    }
+
     /// A frame came. At most DISPATCH_LEVEL.
     pub fn add(&mut self, frame: Frame) {
         match &mut self.frames {

@@ -21,9 +21,25 @@ impl Endpoint {
         self.builder.lock().tag = sent;
     }
 
-    /// Writes down what the adapter said of a frame; whether it is of the stack's VLAN.
+    /// Writes down what the adapter said of a frame, if a plan wants that; whether it is of the stack's VLAN.
     pub(super) fn note(&self, frame: &Incoming, large: bool, slots: &[PVOID; 27]) -> bool {
         let control = oob::control(slots[Ieee8021QNetBufferListInfo] as usize);
+        let wanted = self.seen.lock().is_wanted();
+        if wanted {
+            let frame = self.told_of(frame, control, large, slots);
+            self.seen.lock().add(frame);
+        }
+        seen::vlan(control) == self.vlan.load(Ordering::Relaxed)
+    }
+
+    /// What the adapter said of a frame.
+    fn told_of(
+        &self,
+        frame: &Incoming,
+        control: u16,
+        large: bool,
+        slots: &[PVOID; 27],
+    ) -> seen::Frame {
         let information = slots[NetBufferListHashInfo] as usize as u32;
         let value = slots[NetBufferListHashValue] as usize as u32;
         let has_hash = information & NDIS_HASH_FUNCTION_MASK != 0;
@@ -33,17 +49,15 @@ impl Endpoint {
         } else {
             None
         };
-        let to = frame.as_ref().first_chunk().copied().unwrap_or_default();
-        self.seen.lock().add(seen::Frame {
-            to,
+        seen::Frame {
+            to: frame.as_ref().first_chunk().copied().unwrap_or_default(),
             control,
             large,
             coalesced: slots[TcpRecvSegCoalesceInfo] as usize & 0xffff != 0,
             hashed: has_hash && information & (NDIS_HASH_TCP_IPV4 | NDIS_HASH_TCP_IPV6) != 0,
             at_home: home.map(|home| home == current_cpu()),
             processor: current_cpu() as u32,
-        });
-        seen::vlan(control) == self.vlan.load(Ordering::Relaxed)
+        }
     }
 
     /// Sends a frame to `to` of `size` bytes with its Ethernet header, which is filled with a pattern. False: there is no
