@@ -279,18 +279,22 @@ fn beside<A: Send, B>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B)
 /// The agent runs in a dom0 of another Debian release: it takes its C library along.
 fn build_agent() -> anyhow::Result<PathBuf> {
     const TARGET: &str = "x86_64-unknown-linux-gnu";
-    let folder = run::workspace().join("target/agent");
+    // xtask's own folder and profile, where there is what both run while they are built.
+    let folder = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| run::workspace().join("target"), PathBuf::from);
+    let folder = std::path::absolute(folder)?;
     let mut command = run::host_cargo("build");
     command
-        .args(["--locked", "--release", "--package", "dom0-agent"])
+        .args(["--locked", "--package", "dom0-agent"])
         .args(["--target", TARGET])
         .env("CARGO_TARGET_DIR", &folder)
-        // dom0 reads it over a slow channel.
-        .env("CARGO_PROFILE_RELEASE_STRIP", "true")
-        .env("RUSTFLAGS", "-Ctarget-feature=+crt-static")
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "3")
+        .env("CARGO_INCREMENTAL", "0")
+        // Stripped, since dom0 reads it over a slow channel; as a profile's setting that would change what is shared, too.
+        .env("RUSTFLAGS", "-Ctarget-feature=+crt-static -Cstrip=symbols")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
     run::step("building dom0's agent", &mut command)?;
-    let agent = folder.join(TARGET).join("release/dom0-agent");
+    let agent = folder.join(TARGET).join("debug/dom0-agent");
     agent
         .is_file()
         .then_some(agent)

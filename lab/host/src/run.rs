@@ -264,7 +264,7 @@ impl Run<'_> {
         }
     }
 
-    /// How long the guest may say nothing at the step that it is at: long transfers say nothing on their way.
+    /// How long the guest may say nothing at the step that it is at: a long echo says nothing on its way.
     fn patience(&self, boot: &Boot) -> Duration {
         let step = boot
             .step
@@ -275,7 +275,6 @@ impl Run<'_> {
             None => &[],
         };
         let longest = parts.iter().filter_map(|step| match step {
-            Step::Transfer(transfer) => Some(transfer.within_ms),
             Step::Echo(echo) => Some(echo.within_ms),
             _ => None,
         });

@@ -50,6 +50,19 @@ pub struct Transfer {
     pub sha256: String,
 }
 
+/// How far a transfer is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferProgress {
+    /// The adapter
+    pub nic: u32,
+    /// Bytes that all its connections have sent, if the transfer sends
+    pub sent: Option<u64>,
+    /// Bytes that have come over all its connections, if it receives
+    pub received: Option<u64>,
+    /// Bytes that shall go each of these ways
+    pub bytes: u64,
+}
+
 /// Pings of one step.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ping {

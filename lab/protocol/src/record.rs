@@ -99,6 +99,8 @@ pub enum Record {
     },
     /// One connection's way of a transfer is done.
     Transfer(net::Transfer),
+    /// A transfer goes on.
+    TransferProgress(net::TransferProgress),
     /// Pings are done.
     Ping(net::Ping),
     /// A UDP flood is done.

@@ -1,5 +1,6 @@
 //! The patch that lets wdk-build compile on a host that is no Windows. Three things keep it from that: its dependency on
-//! the `windows` crate, two functions that are a `compile_error!` elsewhere, and its `cargo_make` module.
+//! the `windows` crate, two functions that are a `compile_error!` elsewhere, and its `cargo_make` module. Without that one
+//! nothing uses clap, the most costly of all its dependencies.
 
 use anyhow::{Context as _, ensure};
 use std::fs;
@@ -19,6 +20,18 @@ const EDITS: &[Edit] = &[
         file: "Cargo.toml",
         from: "[dependencies.windows]",
         to: "[target.'cfg(windows)'.dependencies.windows]",
+        times: 1,
+    },
+    Edit {
+        file: "Cargo.toml",
+        from: "[dependencies.clap]",
+        to: "[target.'cfg(windows)'.dependencies.clap]",
+        times: 1,
+    },
+    Edit {
+        file: "Cargo.toml",
+        from: "[dependencies.clap-cargo]",
+        to: "[target.'cfg(windows)'.dependencies.clap-cargo]",
         times: 1,
     },
     Edit {

@@ -12,6 +12,7 @@ use anyhow::bail;
 use dom0_agent::StateChange;
 use lab_protocol::line;
 use lab_protocol::line::Decoded;
+use lab_protocol::net;
 use lab_protocol::plan::Step;
 use lab_protocol::record::GO;
 use lab_protocol::record::Phase;
@@ -22,6 +23,17 @@ use std::time::Instant;
 
 /// Lines that are kept for `expect-log`.
 const MAX_TEXTS: usize = 200_000;
+
+/// How far a transfer is, in words.
+fn transfer_progress(progress: &net::TransferProgress) -> String {
+    let of = progress.bytes >> 20;
+    let way = |(word, bytes): (&str, Option<u64>)| {
+        bytes.map(|bytes| format!("{word} {} of {of} MiB", bytes >> 20))
+    };
+    let ways = [("sent", progress.sent), ("received", progress.received)];
+    let ways: Vec<String> = ways.into_iter().filter_map(way).collect();
+    format!("adapter {}: {}", progress.nic, ways.join(", "))
+}
 
 impl Run<'_> {
     /// Takes an event. True if it is a word of the guest.
@@ -147,6 +159,7 @@ impl Run<'_> {
             }
             Record::NicGone { nic } => (self.progress)(&format!("adapter {nic} has gone")),
             Record::Transfer(transfer) => self.report.transfers.push(transfer),
+            Record::TransferProgress(progress) => (self.progress)(&transfer_progress(&progress)),
             Record::Ping(ping) => self.report.pings.push(ping),
             Record::Flood(flood) => self.report.guest_floods.push(flood),
             Record::Counters(counters) => {
@@ -284,5 +297,27 @@ impl Run<'_> {
                 self.take(boot, event);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_tells_of_the_ways_that_a_transfer_has() {
+        let told = |sent, received| {
+            transfer_progress(&net::TransferProgress {
+                nic: 1,
+                sent,
+                received,
+                bytes: 64 << 20,
+            })
+        };
+        assert_eq!(
+            told(Some(5 << 20), Some(0)),
+            "adapter 1: sent 5 of 64 MiB, received 0 of 64 MiB"
+        );
+        assert_eq!(told(None, Some(7 << 20)), "adapter 1: received 7 of 64 MiB");
     }
 }

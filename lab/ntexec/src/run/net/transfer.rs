@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use lab_protocol::net;
 use lab_protocol::plan::net::{Direction, MAX_CONNECTIONS, RECEIVE_PORT, SEND_PORT, Transfer};
@@ -29,9 +30,10 @@ const BUFFER: (usize, usize) = (1 << 20, 64 << 10);
 const SMALL_BUFFER: usize = 16 << 10;
 /// Bytes that are made and hashed at a time.
 const PIECE: usize = 128 << 10;
+/// How often a transfer tells how far it is, in microseconds.
+const PROGRESS_INTERVAL: u64 = 15_000_000;
 
 /// One way over one connection.
-#[derive(Clone, Copy)]
 struct Way {
     direction: Direction,
     connection: u16,
@@ -41,6 +43,14 @@ struct Way {
     room: usize,
     seed: u64,
     until: u64,
+    moved: Arc<Moved>,
+}
+
+/// Bytes that a transfer has moved.
+#[derive(Default)]
+struct Moved {
+    sent: AtomicU64,
+    received: AtomicU64,
 }
 
 /// What is hashed, if it is.
@@ -80,6 +90,7 @@ impl Way {
             }
             socket.send(&piece[..count], self.until)?;
             left -= count as u64;
+            self.moved.sent.fetch_add(count as u64, Ordering::Relaxed);
         }
         socket.finish(self.until)?;
         Ok((self.bytes, hash.digits(), socket))
@@ -106,6 +117,9 @@ impl Way {
             }
             hash.update(&piece);
             total += count as u64;
+            self.moved
+                .received
+                .fetch_add(count as u64, Ordering::Relaxed);
         }
         if total != self.bytes {
             return Err(format!("{total} bytes came instead of {}", self.bytes));
@@ -143,7 +157,12 @@ impl Way {
     }
 }
 
-fn ways(step: &Transfer, adapter: &Adapter, context: Context) -> Result<Vec<Way>, String> {
+fn ways(
+    step: &Transfer,
+    adapter: &Adapter,
+    context: Context,
+    moved: &Arc<Moved>,
+) -> Result<Vec<Way>, String> {
     let connections = step.connections.clamp(1, MAX_CONNECTIONS);
     let both = if step.direction == Direction::Both {
         2
@@ -165,6 +184,7 @@ fn ways(step: &Transfer, adapter: &Adapter, context: Context) -> Result<Vec<Way>
                 room,
                 seed: context.seed ^ mark ^ u64::from(context.number) << 40,
                 until: microseconds() + u64::from(step.within_ms) * 1000,
+                moved: moved.clone(),
             });
         };
         if step.direction.sends() {
@@ -186,7 +206,8 @@ struct Shared {
 /// Does the step.
 pub(super) fn run(step: &Transfer, context: Context) -> Result<(), String> {
     let adapter = Arc::new(Adapter::find(step.nic)?);
-    let ways = ways(step, &adapter, context)?;
+    let moved = Arc::new(Moved::default());
+    let ways = ways(step, &adapter, context, &moved)?;
     let count = ways.len();
     let shared = Arc::new(Shared {
         results: Lock::new(Vec::with_capacity(count)),
@@ -205,8 +226,20 @@ pub(super) fn run(step: &Transfer, context: Context) -> Result<(), String> {
         }
     }
     // Every wait of a way has an end.
+    let (sends, receives) = (step.direction.sends(), step.direction.receives());
+    let mut told = microseconds();
     while shared.results.lock().len() < count {
         shared.done.wait(SECOND);
+        let now = microseconds();
+        if now - told >= PROGRESS_INTERVAL {
+            told = now;
+            crate::check::emit(&Record::TransferProgress(net::TransferProgress {
+                nic: step.nic,
+                sent: sends.then(|| moved.sent.load(Ordering::Relaxed)),
+                received: receives.then(|| moved.received.load(Ordering::Relaxed)),
+                bytes: step.bytes.0,
+            }));
+        }
     }
     let results = core::mem::take(&mut *shared.results.lock());
     results.into_iter().collect()
