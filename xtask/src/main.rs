@@ -10,6 +10,7 @@ mod drivers;
 #[cfg(unix)]
 mod guest;
 #[cfg(unix)]
+mod jobs;
 mod lab;
 mod layouts;
 mod package;

@@ -1,6 +1,7 @@
 //! Running a long command: its output goes into a log, the person who waits sees how it goes, and a failure shows the
 //! command, the end of its output and where the whole log is.
 
+use crate::jobs;
 use anyhow::{Context as _, bail};
 use lab_host::command::{display, end_of};
 use std::fs::{self, File};
@@ -84,6 +85,7 @@ pub fn to_end(title: &str, command: &mut Command) -> anyhow::Result<Finished> {
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
         .stderr(file);
+    let _slot = jobs::take(command)?;
     let start = Instant::now();
     let status =
         wait(title, command, &log, start).with_context(|| format!("cannot run {shown}"))?;

@@ -9,6 +9,7 @@ pub use steps::counted;
 use anyhow::Context as _;
 use std::ops::AddAssign;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Instant;
 
 /// Which steps to run.
@@ -49,10 +50,23 @@ impl AddAssign for Outcome {
     }
 }
 
+/// What a step goes on beside: most have long stretches that keep only one processor busy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Nothing
+    Alone,
+    /// The steps of the cross builds; one after the other, since cargo locks its folder
+    Host,
+    /// The steps of the host's builds, likewise
+    Cross,
+}
+
 /// A step by its name. An error counts as one failed test.
 pub struct Step {
     /// What the line says.
     pub name: &'static str,
+    /// What it goes on beside.
+    pub lane: Lane,
     /// What it does.
     pub run: fn(&Args) -> anyhow::Result<Outcome>,
 }
@@ -77,8 +91,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .collect();
     steps.first().context("no step has such a name")?;
     let mut sum = Outcome::default();
-    for step in steps {
-        sum += report(step, args);
+    let alone = |step: &&Step| step.lane == Lane::Alone;
+    for group in steps.chunk_by(|one, next| alone(one) == alone(next)) {
+        sum += run_group(group, args);
     }
     println!("{} passed, {} failed", sum.passed, sum.failed);
     Ok(if sum.failed == 0 {
@@ -86,6 +101,26 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Runs the steps of a group: those of each lane one after the other, the lanes beside each other.
+fn run_group(group: &[&Step], args: &Args) -> Outcome {
+    let lane = |lane| {
+        let mut sum = Outcome::default();
+        for step in group.iter().filter(|step| step.lane == lane) {
+            sum += report(step, args);
+        }
+        sum
+    };
+    let mut sum = lane(Lane::Alone);
+    thread::scope(|scope| {
+        let cross = scope.spawn(|| lane(Lane::Cross));
+        sum += lane(Lane::Host);
+        sum += cross
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    sum
 }
 
 /// Runs a step and prints its line.
@@ -120,6 +155,7 @@ fn report(step: &Step, args: &Args) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Barrier;
 
     #[test]
     fn steps_are_chosen_by_parts_of_their_names() {
@@ -144,6 +180,7 @@ mod tests {
     fn a_step_that_cannot_run_counts_as_a_failed_test() {
         let broken = Step {
             name: "broken",
+            lane: Lane::Alone,
             run: |_| anyhow::bail!("no"),
         };
         assert_eq!(
@@ -153,5 +190,28 @@ mod tests {
                 failed: 1
             }
         );
+    }
+
+    #[test]
+    fn the_lanes_of_a_group_go_on_beside_each_other_and_all_steps_count() {
+        // Each waits for the other: one after the other they would not end.
+        static MEET: Barrier = Barrier::new(2);
+        let met = |_: &Args| {
+            MEET.wait();
+            Ok(Outcome::PASSED)
+        };
+        let step = |name, lane, run| Step { name, lane, run };
+        let failing = |_: &Args| anyhow::bail!("no");
+        let steps = [
+            step("cross", Lane::Cross, met),
+            step("cross again", Lane::Cross, failing),
+            step("host", Lane::Host, met),
+        ];
+        let group: Vec<&Step> = steps.iter().collect();
+        let expected = Outcome {
+            passed: 2,
+            failed: 1,
+        };
+        assert_eq!(run_group(&group, &Args::default()), expected);
     }
 }

@@ -1,6 +1,6 @@
 //! The steps, in the order in which they fail fastest.
 
-use super::{Outcome, Step, wine, workflows};
+use super::{Lane, Outcome, Step, wine, workflows};
 use crate::check_inf;
 use crate::check_sys;
 use crate::doctor;
@@ -22,66 +22,82 @@ pub const PLANS: &str = "lab: plans";
 pub const STEPS: &[Step] = &[
     Step {
         name: "tools",
+        lane: Lane::Alone,
         run: |_| tools(),
     },
     Step {
         name: "formatting",
+        lane: Lane::Alone,
         run: |_| formatting(),
     },
     Step {
         name: "lints, workflows",
+        lane: Lane::Alone,
         run: |_| workflows::lint(),
     },
     Step {
         name: "lints, host",
+        lane: Lane::Host,
         run: |_| lints_of_the_host(),
     },
     Step {
         name: "tests, host",
+        lane: Lane::Host,
         run: |_| tests_of_the_host(),
     },
     Step {
         name: "ABI against Xen's headers",
+        lane: Lane::Host,
         run: |_| abi(),
     },
     Step {
         name: "layouts against headers",
+        lane: Lane::Host,
         run: |_| layouts::test(),
     },
     Step {
         name: "lints, drivers",
+        lane: Lane::Cross,
         run: |_| lints_of_the_drivers(),
     },
     Step {
         name: "lints, lab guest",
+        lane: Lane::Cross,
         run: |_| lints_of_the_guest(),
     },
     Step {
         name: "driver images",
+        lane: Lane::Cross,
         run: |_| images(),
     },
     Step {
         name: "the same bytes in another folder",
+        lane: Lane::Cross,
         run: |_| same_bytes(),
     },
     Step {
         name: "driver package",
+        lane: Lane::Cross,
         run: |_| the_package(),
     },
     Step {
         name: "driver images in Wine",
+        lane: Lane::Cross,
         run: |_| wine::second_opinion(),
     },
     Step {
         name: "lab guest image",
+        lane: Lane::Cross,
         run: |_| guest_image(),
     },
     Step {
         name: "lab: demo",
+        lane: Lane::Alone,
         run: |_| lab::tests::demo(),
     },
     Step {
         name: PLANS,
+        lane: Lane::Alone,
         run: |args| lab::tests::plans(&args.plan),
     },
 ];
