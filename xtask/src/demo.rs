@@ -57,9 +57,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let options: Vec<DiskOption> = given.into_iter().chain(own).collect();
     let disks = disk::open_all(&options, args.disks.overwrite)?;
     interrupt::catch()?;
-    let (lab, folder) = Lab::with_package(None)?;
     let plan = plan_for(&disks, &nics, plan::random()?);
-    let session = lab.boot("demo", &disks, lab_host::run::memory(&plan))?;
+    let ((lab, session), folder) = Lab::with_package(None, |lab| {
+        let session = lab.boot("demo", &disks, lab_host::run::memory(&plan))?;
+        Ok((lab, session))
+    })?;
     let logs = session.logs().path().to_owned();
     let report = lab.run(
         &session,

@@ -105,19 +105,23 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // What the user gives is looked at before anything is built.
     let mut given = lab_host::drivers::read(&args.drivers)?;
     interrupt::catch()?;
-    let mut paths = args.drivers.clone();
-    let lab = if paths.is_empty() {
-        let (lab, package) = Lab::with_package(args.guest.clone())?;
-        paths = vec![package];
-        given = lab_host::drivers::read(&paths)?;
-        lab
-    } else {
-        Lab::prepare(args.guest.clone())?
-    };
     let name = args.plan.file_stem().map_or_else(
         || "plan".to_owned(),
         |stem| stem.to_string_lossy().into_owned(),
     );
+    let mut paths = args.drivers.clone();
+    let boot = |lab: Lab| {
+        let session = lab.boot(&name, &disks, lab_host::run::memory(&plan))?;
+        Ok((lab, session))
+    };
+    let (lab, session) = if paths.is_empty() {
+        let (booted, package) = Lab::with_package(args.guest.clone(), boot)?;
+        paths = vec![package];
+        given = lab_host::drivers::read(&paths)?;
+        booted
+    } else {
+        boot(Lab::prepare(args.guest.clone())?)?
+    };
     let run = Run {
         name: &name,
         label: "",
@@ -129,7 +133,6 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         pcap: args.nics.pcap.clone(),
         silence: Duration::from_secs(args.silence),
     };
-    let session = lab.boot(&name, &disks, lab_host::run::memory(&run.plan))?;
     let logs = session.logs().path().to_owned();
     let report = lab.run(&session, run)?;
     session.close()?;
@@ -182,15 +185,19 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Builds what is not there yet, and this project's drivers: the package that guests install them from comes with the lab.
+    /// Builds what is not there yet, and this project's drivers: the package that guests install them from comes with what
+    /// `next` makes of the lab, while the drivers may still be under way.
     ///
     /// # Errors
-    /// If something cannot be built.
-    pub fn with_package(guest: Option<PathBuf>) -> anyhow::Result<(Self, PathBuf)> {
+    /// If something cannot be built, or `next` fails.
+    pub fn with_package<T>(
+        guest: Option<PathBuf>,
+        next: impl FnOnce(Self) -> anyhow::Result<T>,
+    ) -> anyhow::Result<(T, PathBuf)> {
         // apt runs once at a time: what both builds need is there before they begin.
         Toolchain::provide()?;
         // Each build has stretches that keep only one processor busy.
-        let (package, lab) = beside(package::for_the_lab, || Self::prepare(guest));
+        let (package, lab) = beside(package::for_the_lab, || Self::prepare(guest).and_then(next));
         Ok((lab?, package?))
     }
 
@@ -205,7 +212,7 @@ impl Lab {
                 Some(guest) => Ok(guest),
                 None => guest::build(&guest::Args::default()),
             },
-            || dom0::image().and_then(|image| Ok((image, build_agent()?))),
+            dom0,
         );
         let (image, agent) = dom0?;
         Ok(Self {
@@ -274,6 +281,14 @@ fn beside<A: Send, B>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B)
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         (one, other)
     })
+}
+
+/// What dom0 boots from and the agent that runs in it, built if they are not there yet.
+///
+/// # Errors
+/// If packages cannot be had or a build fails.
+pub fn dom0() -> anyhow::Result<(dom0::Image, PathBuf)> {
+    Ok((dom0::image()?, build_agent()?))
 }
 
 /// The agent runs in a dom0 of another Debian release: it takes its C library along.

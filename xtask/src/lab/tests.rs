@@ -114,7 +114,7 @@ pub fn demo() -> anyhow::Result<Outcome> {
 /// If no plan is left, or the lab fails.
 pub fn plans(chosen: &[String]) -> anyhow::Result<Outcome> {
     packages::ensure(packages::LAB)?;
-    let (lab, own) = Lab::with_package(None)?;
+    let (lab, own) = Lab::with_package(None, Ok)?;
     let (mut jobs, _renamed) = own::jobs(&own)?;
     jobs.extend(foreign::jobs(&own));
     if !chosen.is_empty() {

@@ -50,15 +50,18 @@ impl AddAssign for Outcome {
     }
 }
 
-/// What a step goes on beside: most have long stretches that keep only one processor busy.
+/// Steps of a lane go on one after the other, since cargo locks the folder that they build in; the lanes beside each other,
+/// since most steps have long stretches that keep only one processor busy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// Nothing
+    /// Beside nothing
     Alone,
-    /// The steps of the cross builds; one after the other, since cargo locks its folder
+    /// What is built for this machine and for dom0
     Host,
-    /// The steps of the host's builds, likewise
-    Cross,
+    /// The drivers
+    Drivers,
+    /// The lab's guest
+    Guest,
 }
 
 /// A step by its name. An error counts as one failed test.
@@ -114,11 +117,13 @@ fn run_group(group: &[&Step], args: &Args) -> Outcome {
     };
     let mut sum = lane(Lane::Alone);
     thread::scope(|scope| {
-        let cross = scope.spawn(|| lane(Lane::Cross));
-        sum += lane(Lane::Host);
-        sum += cross
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let others =
+            [Lane::Host, Lane::Drivers, Lane::Guest].map(|name| scope.spawn(move || lane(name)));
+        for other in others {
+            sum += other
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
     });
     sum
 }
@@ -194,8 +199,8 @@ mod tests {
 
     #[test]
     fn the_lanes_of_a_group_go_on_beside_each_other_and_all_steps_count() {
-        // Each waits for the other: one after the other they would not end.
-        static MEET: Barrier = Barrier::new(2);
+        // Each waits for the others: one after the other they would not end.
+        static MEET: Barrier = Barrier::new(3);
         let met = |_: &Args| {
             MEET.wait();
             Ok(Outcome::PASSED)
@@ -203,13 +208,14 @@ mod tests {
         let step = |name, lane, run| Step { name, lane, run };
         let failing = |_: &Args| anyhow::bail!("no");
         let steps = [
-            step("cross", Lane::Cross, met),
-            step("cross again", Lane::Cross, failing),
+            step("drivers", Lane::Drivers, met),
+            step("drivers again", Lane::Drivers, failing),
+            step("guest", Lane::Guest, met),
             step("host", Lane::Host, met),
         ];
         let group: Vec<&Step> = steps.iter().collect();
         let expected = Outcome {
-            passed: 2,
+            passed: 3,
             failed: 1,
         };
         assert_eq!(run_group(&group, &Args::default()), expected);
