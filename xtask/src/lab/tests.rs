@@ -1,5 +1,5 @@
-//! The lab's tests: plans with the drivers and disks that they are run on. As many Xens as there are processors work them off,
-//! each with one guest after the other.
+//! The lab's tests: plans with the drivers and disks that they are run on. Several Xens work them off beside each other, each with
+//! one guest after the other.
 
 use super::{Lab, Run};
 use crate::demo;
