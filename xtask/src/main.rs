@@ -9,8 +9,8 @@ mod doctor;
 mod drivers;
 #[cfg(unix)]
 mod guest;
-#[cfg(unix)]
 mod jobs;
+#[cfg(unix)]
 mod lab;
 mod layouts;
 mod package;
