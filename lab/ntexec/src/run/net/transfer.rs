@@ -34,6 +34,7 @@ const PIECE: usize = 128 << 10;
 const PROGRESS_INTERVAL: u64 = 15_000_000;
 
 /// One way over one connection.
+#[derive(Clone, Copy)]
 struct Way {
     direction: Direction,
     connection: u16,
@@ -43,7 +44,6 @@ struct Way {
     room: usize,
     seed: u64,
     until: u64,
-    moved: Arc<Moved>,
 }
 
 /// Bytes that a transfer has moved.
@@ -74,7 +74,7 @@ impl Hash {
 }
 
 impl Way {
-    fn send(&self, adapter: &Adapter) -> Result<(u64, String, Tcp), String> {
+    fn send(&self, adapter: &Adapter, sent: &AtomicU64) -> Result<(u64, String, Tcp), String> {
         let socket = Tcp::connect(adapter, self.peer, (SMALL_BUFFER, self.room), self.until)?;
         let mut random = Random::new(self.seed);
         let mut hash = Hash::new(self.hash);
@@ -90,13 +90,17 @@ impl Way {
             }
             socket.send(&piece[..count], self.until)?;
             left -= count as u64;
-            self.moved.sent.fetch_add(count as u64, Ordering::Relaxed);
+            sent.fetch_add(count as u64, Ordering::Relaxed);
         }
         socket.finish(self.until)?;
         Ok((self.bytes, hash.digits(), socket))
     }
 
-    fn receive(&self, adapter: &Adapter) -> Result<(u64, String, Tcp), String> {
+    fn receive(
+        &self,
+        adapter: &Adapter,
+        received: &AtomicU64,
+    ) -> Result<(u64, String, Tcp), String> {
         let socket = Tcp::connect(adapter, self.peer, (self.room, SMALL_BUFFER), self.until)?;
         let mut hash = Hash::new(self.hash);
         let mut piece: Vec<u8> = Vec::with_capacity(PIECE);
@@ -117,9 +121,7 @@ impl Way {
             }
             hash.update(&piece);
             total += count as u64;
-            self.moved
-                .received
-                .fetch_add(count as u64, Ordering::Relaxed);
+            received.fetch_add(count as u64, Ordering::Relaxed);
         }
         if total != self.bytes {
             return Err(format!("{total} bytes came instead of {}", self.bytes));
@@ -127,11 +129,11 @@ impl Way {
         Ok((total, hash.digits(), socket))
     }
 
-    fn go(&self, adapter: &Adapter, context: Context) -> Result<(), String> {
+    fn go(&self, adapter: &Adapter, context: Context, moved: &Moved) -> Result<(), String> {
         let begun = microseconds();
         let done = match self.direction {
-            Direction::Send => self.send(adapter),
-            _ => self.receive(adapter),
+            Direction::Send => self.send(adapter, &moved.sent),
+            _ => self.receive(adapter, &moved.received),
         };
         let time = microseconds() - begun;
         let (bytes, sha256, socket) = done.map_err(|why| {
@@ -157,12 +159,7 @@ impl Way {
     }
 }
 
-fn ways(
-    step: &Transfer,
-    adapter: &Adapter,
-    context: Context,
-    moved: &Arc<Moved>,
-) -> Result<Vec<Way>, String> {
+fn ways(step: &Transfer, adapter: &Adapter, context: Context) -> Result<Vec<Way>, String> {
     let connections = step.connections.clamp(1, MAX_CONNECTIONS);
     let both = if step.direction == Direction::Both {
         2
@@ -184,7 +181,6 @@ fn ways(
                 room,
                 seed: context.seed ^ mark ^ u64::from(context.number) << 40,
                 until: microseconds() + u64::from(step.within_ms) * 1000,
-                moved: moved.clone(),
             });
         };
         if step.direction.sends() {
@@ -201,22 +197,23 @@ fn ways(
 struct Shared {
     results: Lock<Vec<Result<(), String>>>,
     done: Event,
+    moved: Moved,
 }
 
 /// Does the step.
 pub(super) fn run(step: &Transfer, context: Context) -> Result<(), String> {
     let adapter = Arc::new(Adapter::find(step.nic)?);
-    let moved = Arc::new(Moved::default());
-    let ways = ways(step, &adapter, context, &moved)?;
+    let ways = ways(step, &adapter, context)?;
     let count = ways.len();
     let shared = Arc::new(Shared {
         results: Lock::new(Vec::with_capacity(count)),
         done: Event::new(),
+        moved: Moved::default(),
     });
     for way in ways {
         let (adapter, to) = (adapter.clone(), shared.clone());
         let task: Box<dyn FnOnce() + Send> = Box::new(move || {
-            let result = way.go(&adapter, context);
+            let result = way.go(&adapter, context, &to.moved);
             to.results.lock().push(result);
             to.done.set();
         });
@@ -225,9 +222,9 @@ pub(super) fn run(step: &Transfer, context: Context) -> Result<(), String> {
             shared.results.lock().push(failed);
         }
     }
-    // Every wait of a way has an end.
     let (sends, receives) = (step.direction.sends(), step.direction.receives());
     let mut told = microseconds();
+    // Every wait of a way has an end.
     while shared.results.lock().len() < count {
         shared.done.wait(SECOND);
         let now = microseconds();
@@ -235,8 +232,8 @@ pub(super) fn run(step: &Transfer, context: Context) -> Result<(), String> {
             told = now;
             crate::check::emit(&Record::TransferProgress(net::TransferProgress {
                 nic: step.nic,
-                sent: sends.then(|| moved.sent.load(Ordering::Relaxed)),
-                received: receives.then(|| moved.received.load(Ordering::Relaxed)),
+                sent: sends.then(|| shared.moved.sent.load(Ordering::Relaxed)),
+                received: receives.then(|| shared.moved.received.load(Ordering::Relaxed)),
                 bytes: step.bytes.0,
             }));
         }
